@@ -28,8 +28,9 @@
 #include "kernels/types.h"
 
 enum {
-    WM_KV_BLOCK = 32,     /* positions in one KV block */
-    WM_KV_GROUPS = 2,     /* layer groups a sequence may have a table for: 0 whole history, 1 current chunk only */
+    WM_KV_BLOCK = 32, /* positions in one KV block */
+    WM_KV_GROUPS =
+        2, /* layer groups a sequence may have a table for: 0 whole history, 1 current chunk only */
     WM_MAX_HEAD_DIM = 256 /* elements of one attention head */
 };
 
@@ -48,6 +49,8 @@ struct wm_matrix {
     const void *data;
     enum wm_type type;
     int64_t rows, cols; /* cols is a multiple of the type's block */
+    bool mapped; /* data lies in a read-only file mapping: a face that copied it may drop its pages from
+                           memory (they come back from the file when read) */
 };
 
 /* How a weight will be used: layouts differ. */
@@ -108,10 +111,12 @@ enum wm_rope_pairing {
 
 /* Between the projection and attention: rope on q and k, then k and v are written into the cache. */
 struct wm_qkv_post {
-    struct wm_act *qkv; /* [rows, (heads + 2 kv_heads) * head_dim]: q, k, v; q is changed in place, k and v are used up */
+    struct wm_act *
+        qkv; /* [rows, (heads + 2 kv_heads) * head_dim]: q, k, v; q is changed in place, k and v are used up */
     int32_t heads, kv_heads, head_dim;
     enum wm_rope_pairing rope;
-    const double *inv_freq; /* [head_dim / 2] angles per position, in radians; angle = pos * inv_freq[i] in double */
+    const double
+        *inv_freq; /* [head_dim / 2] angles per position, in radians; angle = pos * inv_freq[i] in double */
     struct wm_kv *kv;
     int32_t layer; /* within the pool */
     int32_t group; /* which table of the spans */
@@ -120,8 +125,8 @@ struct wm_qkv_post {
 /* out[r, h, :] = sum over visible positions p of softmax_p(scale * q[r, h] . K[p]) * V[p]. A row at position t
  * sees p <= t; with chunk > 0 only those of its own chunk: p / chunk == t / chunk. */
 struct wm_attention {
-    const struct wm_act *qkv; /* as wm_qkv_post left it; the q part is read */
-    struct wm_act *out;       /* [rows, heads * head_dim] */
+    const struct wm_act *qkv;          /* as wm_qkv_post left it; the q part is read */
+    struct wm_act *out;                /* [rows, heads * head_dim] */
     int32_t heads, kv_heads, head_dim; /* heads is a multiple of kv_heads */
     float scale;
     int64_t chunk; /* 0: none */
@@ -135,7 +140,8 @@ struct wm_sample_row {
     float top_p;       /* 1: off */
     float min_p;       /* 0: off */
     int32_t top_k;     /* 0: off */
-    double uniform;    /* in [0, 1): the caller's random number; picks within the kept ids by falling probability */
+    double
+        uniform; /* in [0, 1): the caller's random number; picks within the kept ids by falling probability */
 };
 
 struct wm_sampled {
@@ -147,7 +153,8 @@ struct wm_ops {
     const char *name;
 
     /* The caller owns *out; close it after everything made from it. */
-    enum wm_status (*open)(const struct wm_backend_options *options, struct wm_backend **out, struct wm_error *err);
+    enum wm_status (*open)(const struct wm_backend_options *options, struct wm_backend **out,
+                           struct wm_error *err);
     void (*close)(struct wm_backend *be); /* NULL is fine, here and in every free below */
 
     /* One line for a person: which path was chosen on this machine ("cpu: AVX-512 VNNI, 2 threads"). Borrowed. */
@@ -163,8 +170,8 @@ struct wm_ops {
                                 const float *in, struct wm_error *err);
 
     /* Stacks `parts` (same cols) by rows. */
-    enum wm_status (*weight_new)(struct wm_backend *be, const struct wm_matrix *parts, int n_parts, enum wm_use use,
-                                 struct wm_weight **out, struct wm_error *err);
+    enum wm_status (*weight_new)(struct wm_backend *be, const struct wm_matrix *parts, int n_parts,
+                                 enum wm_use use, struct wm_weight **out, struct wm_error *err);
     void (*weight_free)(struct wm_backend *be, struct wm_weight *w);
     size_t (*weight_bytes)(const struct wm_weight *w); /* memory it took beyond the mapping */
 
@@ -176,13 +183,13 @@ struct wm_ops {
     void (*kv_discard)(struct wm_backend *be, struct wm_kv *kv, int32_t block);
 
     /* x[r, :] = row ids[r] of `table`. */
-    enum wm_status (*embed)(struct wm_backend *be, const struct wm_weight *table, const int32_t *ids, int32_t rows,
-                            struct wm_act *x, struct wm_error *err);
+    enum wm_status (*embed)(struct wm_backend *be, const struct wm_weight *table, const int32_t *ids,
+                            int32_t rows, struct wm_act *x, struct wm_error *err);
     enum wm_status (*matmul)(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
-    enum wm_status (*qkv_post)(struct wm_backend *be, const struct wm_batch *batch, const struct wm_qkv_post *op,
-                               struct wm_error *err);
-    enum wm_status (*attention)(struct wm_backend *be, const struct wm_batch *batch, const struct wm_attention *op,
-                                struct wm_error *err);
+    enum wm_status (*qkv_post)(struct wm_backend *be, const struct wm_batch *batch,
+                               const struct wm_qkv_post *op, struct wm_error *err);
+    enum wm_status (*attention)(struct wm_backend *be, const struct wm_batch *batch,
+                                const struct wm_attention *op, struct wm_error *err);
     /* Chooses a token for each of the first `rows` rows of `logits`, whose first `vocabulary` columns count. */
     enum wm_status (*sample)(struct wm_backend *be, const struct wm_act *logits, int32_t vocabulary,
                              const struct wm_sample_row *how, int32_t rows, struct wm_sampled *out,
