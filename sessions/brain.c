@@ -1,0 +1,43 @@
+/* brain.c -- see brain.h. */
+#include "sessions/brain.h"
+
+static enum wm_status render(void *self, const struct wm_chat_message *messages, size_t n, bool first,
+                             bool open_reply, struct wm_tokens *out, struct wm_error *err)
+{
+    return wm_engine_render(self, messages, n, first, open_reply, out, err);
+}
+
+static enum wm_status close_reply(void *self, struct wm_tokens *out, struct wm_error *err)
+{
+    return wm_engine_close_reply(self, out, err);
+}
+
+static enum wm_status submit(void *self, const struct wm_generate *g, uint64_t *request, struct wm_error *err)
+{
+    return wm_engine_submit(self, g, request, err);
+}
+
+static void cancel(void *self, uint64_t request)
+{
+    wm_engine_cancel(self, request);
+}
+
+static struct wm_kv_bytes kv_of(void *self, uint64_t owner)
+{
+    return wm_engine_kv_of(self, owner);
+}
+
+struct wm_brain wm_brain_of(struct wm_engine *e)
+{
+    const struct wm_engine_info *info = wm_engine_info(e);
+    return (struct wm_brain){.self = e,
+                             .fingerprint = info->fingerprint,
+                             .context = info->context,
+                             .sees_pictures =
+                                 false, /* pictures reach the model in words until media is fetched */
+                             .render = render,
+                             .close_reply = close_reply,
+                             .submit = submit,
+                             .cancel = cancel,
+                             .kv_of = kv_of};
+}
