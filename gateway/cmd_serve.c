@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adapters/registry.h"
 #include "gateway/app.h"
 #include "gateway/command.h"
 #include "gateway/serve.h"
@@ -19,7 +20,7 @@ struct wm_settings *wm_serve_settings(const char *file)
 {
     struct wm_settings *settings = NULL;
     struct wm_findings findings = {.text = WM_BUFFER(64 << 10)};
-    enum wm_status st = wm_settings_load(file, &settings, &findings);
+    enum wm_status st = wm_settings_load(file, wm_adapter_find, &settings, &findings);
     if (findings.text.len)
         fputs(findings.text.data, stderr);
     wm_buffer_free(&findings.text);
