@@ -1,0 +1,58 @@
+/* tokenizer.h -- text to token ids and back, as the model file says. Design and limits: tokenizer.c.
+ *
+ * A tokenizer does not change once made: any thread may use it, several at once.
+ */
+#ifndef WM_ENGINE_TOKENIZER_H
+#define WM_ENGINE_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/model_file.h"
+#include "engine/tokens.h"
+#include "kernels/base/buffer.h"
+#include "kernels/base/error.h"
+
+struct wm_tokenizer;
+
+/* Reads `tokenizer.ggml.*`. WM_EUNSUPPORTED names what the file asks for and what there is. `file` is needed only here. */
+enum wm_status wm_tokenizer_new(const struct wm_model_file *file, struct wm_tokenizer **out,
+                                struct wm_error *err);
+void wm_tokenizer_free(struct wm_tokenizer *t); /* NULL is fine */
+
+int32_t wm_tokenizer_size(const struct wm_tokenizer *t); /* ids are [0, size) */
+
+/* Appends the ids of `text`. Ill-formed UTF-8 becomes U+FFFD first; bytes without a token are dropped; nothing
+ * in a text ever becomes a control token. WM_ELIMIT: past 16 MiB or the ceiling of `out`. On failure `out` is as before. */
+enum wm_status wm_tokenizer_encode(const struct wm_tokenizer *t, const char *text, size_t len,
+                                   struct wm_tokens *out, struct wm_error *err);
+
+/* The bytes of a token, borrowed. Control and unknown tokens have none. */
+const char *wm_tokenizer_bytes(const struct wm_tokenizer *t, int32_t id, size_t *len);
+
+/* The control token spelled so ("<|im_end|>"), or -1. */
+int32_t wm_tokenizer_control(const struct wm_tokenizer *t, const char *name);
+
+/* Does this token end a reply? By the file's end ids (end of text, of turn, of message) and wm_tokenizer_add_stop. */
+bool wm_tokenizer_stops(const struct wm_tokenizer *t, int32_t id);
+
+/* Before the tokenizer is shared: `id` ends replies too. -1 is ignored. */
+void wm_tokenizer_add_stop(struct wm_tokenizer *t, int32_t id);
+
+/* --- tokens to text, one by one -------------------------------------------------------------------------------- */
+
+/* Holds back the bytes of a character that is not whole yet. Start with {0}. */
+struct wm_decoder {
+    char tail[4];
+    size_t n;
+};
+
+/* Appends what may be shown after this token: always whole UTF-8. On failure the decoder is as before. */
+enum wm_status wm_decoder_push(struct wm_decoder *d, const struct wm_tokenizer *t, int32_t id,
+                               struct wm_buffer *out);
+
+/* Appends what is still held back, as U+FFFD. */
+enum wm_status wm_decoder_flush(struct wm_decoder *d, struct wm_buffer *out);
+
+#endif
