@@ -43,9 +43,9 @@ static int check(const char *file)
         wm_channel_set_free(set);
     }
     if (st == WM_OK)
-        printf("%s: well; %d warnings\n", name, warnings);
+        printf("%s: well; warnings: %d\n", name, warnings);
     else
-        printf("%s: broken; %d errors, %d warnings\n", name, errors, warnings);
+        printf("%s: broken; errors: %d, warnings: %d\n", name, errors, warnings);
     return st == WM_OK ? WM_EXIT_OK : WM_EXIT_FAILED;
 }
 

@@ -200,7 +200,8 @@ const char *wm_row_form(const struct wm_row *row)
 }
 
 /* Keys with a default stand as they are, the others behind a #: the whole is a valid file that changes nothing. */
-static void describe(const struct wm_schema *schema, int indent, bool comment, struct wm_buffer *out)
+static void describe(const struct wm_schema *schema, int indent, bool comment, bool item,
+                     struct wm_buffer *out)
 {
     enum { HELP_COLUMN = 46 };
     for (size_t i = 0; i < schema->n; i++) {
@@ -210,19 +211,19 @@ static void describe(const struct wm_schema *schema, int indent, bool comment, s
         bool list = row->kind == WM_ROW_BOTS || row->kind == WM_ROW_CHANNELS;
         bool off = comment || (!row->fallback && (!row->below || list));
         size_t start = out->len;
-        wm_buffer_printf(out, "%s%*s%s%s:", off ? "# " : "", indent, "",
-                         comment && indent == 2 && i == 0 ? "- " : "", row->key);
+        const char *dash = !item ? "" : i == 0 ? "- " : "  ";
+        wm_buffer_printf(out, "%s%*s%s%s:", off ? "# " : "", indent, "", dash, row->key);
         if (row->fallback || !row->below)
             wm_buffer_printf(out, " %s", row->fallback ? row->fallback : wm_row_form(row));
         int used = (int)(out->len - start);
         wm_buffer_printf(out, "%*s # %s\n", used < HELP_COLUMN ? HELP_COLUMN - used : 0, "", row->help);
         if (row->below)
-            describe(row->below, indent + 2, off, out);
+            describe(row->below, indent + (item ? 4 : 2), off, list, out);
     }
 }
 
 enum wm_status wm_settings_describe(struct wm_buffer *out)
 {
-    describe(&wm_settings_schema, 0, false, out);
+    describe(&wm_settings_schema, 0, false, false, out);
     return out->failed ? WM_ENOMEM : WM_OK;
 }
