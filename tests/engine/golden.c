@@ -32,6 +32,41 @@ const char *small_model(void)
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
+/* safetensors: u64 length of a JSON header, the header, then the data its offsets count from. */
+double *golden_tensor(const char *name, const char *tensor, size_t *n)
+{
+    const char *path = golden_path(name);
+    FILE *f = path ? fopen(path, "rb") : NULL;
+    uint64_t header_len = 0;
+    if (!f || fread(&header_len, sizeof header_len, 1, f) != 1 || header_len > 1 << 20)
+        fail_msg("%s cannot be read", name);
+    char *header = malloc(header_len);
+    assert_non_null(header);
+    assert_int_equal(fread(header, 1, header_len, f), header_len);
+    json_t *root = json_loadb(header, header_len, 0, NULL), *entry = json_object_get(root, tensor);
+    if (!entry)
+        fail_msg("%s has no tensor %s", name, tensor);
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    long begin = (long)json_integer_value(json_array_get(offsets, 0));
+    *n = (size_t)(json_integer_value(json_array_get(offsets, 1)) - begin) / 4;
+    bool is_float = strcmp(json_string_value(json_object_get(entry, "dtype")), "F32") == 0;
+    double *values = malloc(*n * sizeof *values);
+    assert_non_null(values);
+    assert_int_equal(fseek(f, (long)(8 + header_len) + begin, SEEK_SET), 0);
+    for (size_t i = 0; i < *n; i++) {
+        union {
+            float real;
+            int32_t integer;
+        } v;
+        assert_int_equal(fread(&v, 4, 1, f), 1);
+        values[i] = is_float ? (double)v.real : (double)v.integer;
+    }
+    json_decref(root);
+    free(header);
+    fclose(f);
+    return values;
+}
+
 char *bytes_of_hex(const char *hex, size_t *len)
 {
     *len = strlen(hex) / 2;

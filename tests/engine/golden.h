@@ -28,6 +28,10 @@ const char *small_model(void);
     if (!path)                                                                                               \
     SKIP("no small model: WM_MODEL and build/models/ are empty")
 
+/* A tensor of ../shared/golden/NAME (safetensors, F32 or I32): its values as doubles, `*n` of them. The caller frees.
+ * Fails the test when the file or the tensor is not there. */
+double *golden_tensor(const char *name, const char *tensor, size_t *n);
+
 /* Bytes of a string of hexadecimal digits; the caller frees. */
 char *bytes_of_hex(const char *hex, size_t *len);
 

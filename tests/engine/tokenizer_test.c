@@ -266,8 +266,8 @@ static const struct {
     {"gpt-2", "a|\n|\n|b"},
     {"gpt-2", "'|S"},
     {"smollm", "in| |1|2|  |3| x|  "},
-    {"smollm", "\t|5| 's"},
-    {"llama-bpe", "Hello| world|'S| |123|45|!?\n\n|x|  |\n"},
+    {"smollm", "\t|5| '|s|'s"},
+    {"llama-bpe", "Hello| world|'S| |123|45|!?\n\n|x|  \n"},
     {"llama-bpe", "\tx| \n\n| y|.z|  "},
 };
 

@@ -1,0 +1,30 @@
+/* chat.h -- how a model's conversations are written down as tokens.
+ *
+ * A format is recognised by the template in the model file; the template itself (a program in a template language) is not
+ * run. Control tokens are placed by id, so what people write can never spell one. Any thread.
+ */
+#ifndef WM_ENGINE_CHAT_H
+#define WM_ENGINE_CHAT_H
+
+#include <stdbool.h>
+
+#include "engine/engine.h"
+#include "engine/model_file.h"
+#include "engine/tokenizer.h"
+
+struct wm_chat; /* a format with the ids and default texts of one model */
+
+/* Recognises the format. WM_EUNSUPPORTED: no template, or one we do not know; WM_EFORMAT: its control tokens are not in
+ * the vocabulary. Registers the format's end tokens with `tokenizer`, which must outlive the chat. */
+enum wm_status wm_chat_new(const struct wm_model_file *file, struct wm_tokenizer *tokenizer,
+                           struct wm_chat **out, struct wm_error *err);
+void wm_chat_free(struct wm_chat *c); /* NULL is fine */
+
+const char *wm_chat_format(const struct wm_chat *c); /* "chatml" */
+
+/* As wm_engine_render and wm_engine_close_reply. On failure `out` is as before. */
+enum wm_status wm_chat_render(const struct wm_chat *c, const struct wm_chat_message *messages, size_t n,
+                              bool first, bool open_reply, struct wm_tokens *out, struct wm_error *err);
+enum wm_status wm_chat_close_reply(const struct wm_chat *c, struct wm_tokens *out, struct wm_error *err);
+
+#endif

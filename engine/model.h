@@ -1,0 +1,49 @@
+/* model.h -- a model ready to run: its file, tokenizer, chat format, and forward program on one face.
+ *
+ * Text work (tokenizer, chat) may be done from any thread. Everything that touches `ops`, `backend` or `forward` belongs to
+ * one thread at a time.
+ */
+#ifndef WM_ENGINE_MODEL_H
+#define WM_ENGINE_MODEL_H
+
+#include "engine/chat.h"
+#include "engine/model_file.h"
+#include "engine/program.h"
+#include "engine/tokenizer.h"
+#include "kernels/ops.h"
+
+enum { WM_FINGERPRINT_BYTES = 33 }; /* 32 hexadecimal digits and NUL */
+
+struct wm_model {
+    struct wm_model_file *file;
+    struct wm_tokenizer *tokenizer;
+    struct wm_chat *chat;       /* NULL when the file's template is not one we know; */
+    struct wm_error chat_error; /* then this says so */
+    const struct wm_program *program;
+    struct wm_model_shape shape;
+    const struct wm_ops *ops;
+    struct wm_backend *backend;
+    struct wm_forward *forward;
+    char name[128]; /* for people: printable */
+    char fingerprint[WM_FINGERPRINT_BYTES];
+};
+
+struct wm_model_options {
+    const char *path;
+    const char *backend;                      /* "auto", or a face's name */
+    int threads;                              /* 0: as many as the machine has cores, at most 8 */
+    int32_t max_rows;                         /* of one run */
+    void (*progress)(void *arg, int percent); /* may be NULL */
+    void *arg;
+};
+
+/* Fills *m, which wm_model_close empties again, also after a failure. */
+enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_model *m,
+                             struct wm_error *err);
+void wm_model_close(struct wm_model *m);
+
+/* The part of opening that believes nothing: file, tokenizer, chat format, shapes of all tensors; no weights are packed. */
+enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model *m,
+                             struct wm_error *err); /* takes `file` */
+
+#endif

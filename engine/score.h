@@ -1,0 +1,44 @@
+/* score.h -- what a model thinks of a token list, position by position: for exactness, not for conversations.
+ *
+ * Runs on the caller's thread with a KV pool of its own.
+ */
+#ifndef WM_ENGINE_SCORE_H
+#define WM_ENGINE_SCORE_H
+
+#include "engine/model.h"
+#include "engine/tokens.h"
+
+struct wm_score; /* a model with room for one sequence, or several equal ones */
+
+struct wm_score_options {
+    struct wm_model_options model; /* max_rows is set here */
+    int32_t slice;                 /* rows of prefill per run; 0: 256 */
+    int32_t company; /* other sequences in each run, which get different tokens; for tests. 0: alone */
+};
+
+enum wm_status wm_score_open(const struct wm_score_options *options, struct wm_score **out,
+                             struct wm_error *err);
+void wm_score_close(struct wm_score *s); /* NULL is fine */
+const struct wm_model *wm_score_model(const struct wm_score *s);
+
+/* Called for each position in order with its logits [vocabulary], borrowed. A failure stops the run. */
+typedef enum wm_status (*wm_score_row)(void *arg, int32_t position, const float *logits,
+                                       struct wm_error *err);
+
+/* Runs ids[0..n) and calls `row` (may be NULL) for each, then appends `greedy` more tokens (the likeliest each, end
+ * tokens included) to *out, calling `row` for each but the last. WM_EINVAL for an id outside the vocabulary, WM_ELIMIT past the context. */
+enum wm_status wm_score_run(struct wm_score *s, const int32_t *ids, int32_t n, int32_t greedy,
+                            wm_score_row row, void *arg, struct wm_tokens *out, struct wm_error *err);
+
+/* Log of the sum of exponents, in double: log-probability of id i is logits[i] minus it. */
+double wm_log_sum_exp(const float *logits, int32_t n);
+
+struct wm_ranked {
+    int32_t id;
+    float logit;
+};
+
+/* The k highest, falling; equal logits by rising id. k <= n. */
+void wm_top_k(const float *logits, int32_t n, struct wm_ranked *out, int32_t k);
+
+#endif
