@@ -1,0 +1,27 @@
+# Meta's side of WhatsApp, for `wingman sim`, `wingman demo` and tests. The page's files become a C file at build time.
+set(sim_page ${CMAKE_CURRENT_LIST_DIR}/page)
+set(sim_page_c ${CMAKE_CURRENT_BINARY_DIR}/sim_page_files.c)
+add_custom_command(
+    OUTPUT ${sim_page_c}
+    COMMAND ${CMAKE_COMMAND} -DFOLDER=${sim_page} -DFILES=index.html,style.css,app.js,icon.svg -DOUTPUT=${sim_page_c}
+        -P ${CMAKE_CURRENT_LIST_DIR}/embed.cmake
+    DEPENDS ${sim_page}/index.html ${sim_page}/style.css ${sim_page}/app.js ${sim_page}/icon.svg
+        ${CMAKE_CURRENT_LIST_DIR}/embed.cmake
+    COMMENT "Embedding the simulator's page" VERBATIM)
+
+add_library(wm_sim STATIC
+    sim/faults.c
+    sim/graph.c
+    sim/graph_error.c
+    sim/media.c
+    sim/page.c
+    sim/panel.c
+    sim/payload.c
+    sim/people.c
+    sim/sim.c
+    sim/statuses.c
+    sim/verbs.c
+    sim/view.c
+    sim/webhooks.c
+    ${sim_page_c})
+target_link_libraries(wm_sim PUBLIC wm_sessions PkgConfig::JANSSON PkgConfig::OPENSSL)
