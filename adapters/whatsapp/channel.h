@@ -38,6 +38,11 @@ void wm_whatsapp_content(struct wm_draft *d, struct wm_event *e, const json_t *m
 /* The first of errors[]: code, and its most telling words. */
 void wm_whatsapp_error(struct wm_draft *d, struct wm_event *e, const json_t *errors);
 
+/* render.c: wm_adapter.render */
+enum wm_status wm_whatsapp_render(struct wm_channel *c, const char *markdown, size_t len,
+                                  enum wm_status (*part)(void *arg, const char *text, size_t len), void *arg,
+                                  struct wm_error *err);
+
 /* request.c, outcome.c: wm_adapter.request and .outcome */
 enum wm_status wm_whatsapp_request(struct wm_channel *c, const struct wm_outgoing *what,
                                    struct wm_http_call **out, struct wm_error *err);

@@ -111,6 +111,7 @@ const struct wm_adapter wm_adapter_whatsapp = {
     .verify = whatsapp_verify,
     .challenge = whatsapp_challenge,
     .parse = wm_whatsapp_parse,
+    .render = wm_whatsapp_render,
     .request = wm_whatsapp_request,
     .outcome = wm_whatsapp_outcome,
 };

@@ -38,9 +38,7 @@ static bool among(const char *text, const json_t *array)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach (array, i, item)
-        if (text && strcmp(json_string_value(item), text) == 0)
-            return true;
+    json_array_foreach(array, i, item) if (text && strcmp(json_string_value(item), text) == 0) return true;
     return false;
 }
 
@@ -65,13 +63,15 @@ static int differences(const char *file, const struct wm_event *e, const json_t 
     }
     const struct {
         const char *key, *got;
-    } texts[] = {{"id", e->id},         {"text", e->text},       {"emoji", e->text},      {"payload", e->payload},
-                 {"target", e->target}, {"status", e->status},   {"timestamp", e->timestamp},
-                 {"account", e->account}, {"field", e->field}};
+    } texts[] = {
+        {"id", e->id},         {"text", e->text},     {"emoji", e->text},          {"payload", e->payload},
+        {"target", e->target}, {"status", e->status}, {"timestamp", e->timestamp}, {"account", e->account},
+        {"field", e->field}};
     for (size_t i = 0; i < COUNT(texts); i++) {
         const char *wanted = text_of(want, texts[i].key);
         if (wanted && !same(texts[i].got, wanted)) {
-            print_error("%s: %s is %s, not %s\n", file, texts[i].key, texts[i].got ? texts[i].got : "missing", wanted);
+            print_error("%s: %s is %s, not %s\n", file, texts[i].key, texts[i].got ? texts[i].got : "missing",
+                        wanted);
             n++;
         }
     }
@@ -99,7 +99,8 @@ static int compare(const char *file, const struct wm_event_list *got, const json
     size_t g = 0, i;
     const json_t *want;
     int n = 0;
-    json_array_foreach (wanted, i, want) {
+    json_array_foreach(wanted, i, want)
+    {
         bool left_out = json_is_true(json_object_get(want, "optional")) && g == got->n;
         if (left_out)
             continue;
@@ -138,7 +139,8 @@ static void every_public_body_gives_its_events(void **state)
     size_t i;
     const json_t *body;
     int bodies = 0, wrong = 0;
-    json_array_foreach (json_object_get(index, "bodies"), i, body) {
+    json_array_foreach(json_object_get(index, "bodies"), i, body)
+    {
         if (strcmp(text_of(body, "platform"), adapter->platform) != 0)
             continue;
         char path[512];
