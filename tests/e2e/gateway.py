@@ -575,8 +575,4 @@ def main():
         gateway.clean()
 
 
-def the_gateway_is_tested_with_a_model():
-    h.model()
-
-
-sys.exit(main() if h.has_model() else h.run([the_gateway_is_tested_with_a_model]))
+sys.exit(main())

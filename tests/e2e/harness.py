@@ -4,6 +4,8 @@
   Graph     a stand-in for graph.facebook.com: takes sends, remembers each with our reference, returns statuses
   claims    functions whose name is what they claim; run() prints cmocka's lines
 """
+import atexit
+import functools
 import hashlib
 import hmac
 import http.client
@@ -22,11 +24,11 @@ import threading
 import time
 import traceback
 
+import babble
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT / ".." / "shared"
 WINGMAN = os.environ.get("WINGMAN", str(ROOT / "build/release/wingman"))
-TINY_MODEL = SHARED / "golden/gguf/llama-dense-Q8_0.gguf"  # starts in milliseconds; what it says is noise
-SMALL_MODEL = ROOT / "build/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 PHONE = "106540352242922"  # our phone number id
 APP_SECRET = "e2e-app-secret-0123456789"
@@ -73,15 +75,14 @@ def wait_until(what, condition, seconds=20.0):
         time.sleep(0.02)
 
 
+@functools.cache
 def model():
-    for path in (TINY_MODEL, SMALL_MODEL):
-        if path.exists():
-            return path
-    raise Skip("neither ../shared nor build/models holds a model; `sh gateway/demo.sh --build` fetches one")
-
-
-def has_model():
-    return TINY_MODEL.exists() or SMALL_MODEL.exists()
+    """The path of a model that starts in milliseconds, for as long as this script runs."""
+    folder = tempfile.mkdtemp(prefix="wm-e2e-model-")
+    atexit.register(shutil.rmtree, folder, True)
+    path = pathlib.Path(folder) / "babble.gguf"
+    babble.write(path)
+    return path
 
 
 # --- webhooks as Meta sends them ---------------------------------------------------------------------------------

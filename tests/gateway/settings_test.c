@@ -199,6 +199,42 @@ static void more_values_than_a_settings_file_has_are_refused(void **state)
     wm_buffer_free(&text);
 }
 
+static void more_bots_than_places_are_refused_at_the_first_too_many(void **state)
+{
+    (void)state;
+    for (int entries = WM_SETTINGS_BOTS; entries <= WM_SETTINGS_BOTS + 1; entries++) {
+        struct wm_buffer text = WM_BUFFER(1 << 20);
+        wm_buffer_puts(&text, MODEL "bots:\n");
+        for (int i = 0; i < entries; i++)
+            wm_buffer_printf(&text, "  - {name: bot-%d}\n", i);
+        struct wm_settings *s;
+        struct wm_findings f = {0};
+        assert_int_equal(parse(text.data, &s, &f), entries <= WM_SETTINGS_BOTS ? WM_OK : WM_EINVAL);
+        if (s)
+            assert_int_equal(s->n_bots, entries);
+        else
+            assert_string_equal(f.text.data,
+                                "f:2: error: bots has 65 entries, at most 64 are taken; remove some\n");
+        wm_settings_free(s);
+        wm_findings_free(&f);
+        wm_buffer_free(&text);
+    }
+}
+
+static void a_name_has_at_most_64_characters(void **state)
+{
+    (void)state;
+    for (int len = 64; len <= 65; len++) {
+        char text[256];
+        snprintf(text, sizeof text, MODEL "bots: [{name: %0*d}]\n", len, 0);
+        struct wm_settings *s;
+        struct wm_findings f = {0};
+        assert_int_equal(parse(text, &s, &f), len <= 64 ? WM_OK : WM_EINVAL);
+        wm_settings_free(s);
+        wm_findings_free(&f);
+    }
+}
+
 static void control_characters_of_the_file_do_not_reach_the_terminal(void **state)
 {
     (void)state;
@@ -470,6 +506,44 @@ static void a_whole_file_arrives_as_it_was_written(void **state)
     scratch_remove(&knowledge);
 }
 
+static void knowledge_is_taken_up_to_its_ceiling_and_refused_past_it(void **state)
+{
+    (void)state;
+    size_t size = WM_SETTINGS_SYSTEM_BYTES - strlen("# f\n\n");
+    char *bytes = malloc(size + 1);
+    memset(bytes, 'a', size + 1);
+    for (size_t extra = 0; extra <= 1; extra++) {
+        struct scratch file = scratch_file(bytes, size + extra, 0644);
+        char text[256];
+        snprintf(text, sizeof text, MODEL "bots: [{name: a, knowledge: [%s]}]\n", file.path);
+        struct wm_settings *s;
+        struct wm_findings f = {0};
+        assert_int_equal(parse(text, &s, &f), extra ? WM_EINVAL : WM_OK);
+        if (extra)
+            assert_non_null(strstr(f.text.data, "makes the system prompt longer than 1048576 bytes"));
+        else
+            assert_int_equal(strlen(s->bots[0].system), WM_SETTINGS_SYSTEM_BYTES);
+        wm_settings_free(s);
+        wm_findings_free(&f);
+        scratch_remove(&file);
+    }
+    free(bytes);
+}
+
+static void knowledge_that_is_not_text_is_refused(void **state)
+{
+    (void)state;
+    struct scratch file = scratch_file("\xFF\xFE", 2, 0644);
+    char text[256];
+    snprintf(text, sizeof text, MODEL "bots: [{name: a, knowledge: [%s]}]\n", file.path);
+    struct wm_settings *s;
+    struct wm_findings f = {0};
+    assert_int_equal(parse(text, &s, &f), WM_EINVAL);
+    assert_non_null(strstr(f.text.data, "is not UTF-8 text"));
+    wm_findings_free(&f);
+    scratch_remove(&file);
+}
+
 static void the_printed_keys_are_a_valid_file_that_changes_nothing(void **state)
 {
     (void)state;
@@ -549,6 +623,8 @@ int main(void)
         cmocka_unit_test(all_findings_come_at_once_and_in_the_order_of_the_file),
         cmocka_unit_test(a_flood_of_mistakes_is_cut_and_counted),
         cmocka_unit_test(more_values_than_a_settings_file_has_are_refused),
+        cmocka_unit_test(more_bots_than_places_are_refused_at_the_first_too_many),
+        cmocka_unit_test(a_name_has_at_most_64_characters),
         cmocka_unit_test(control_characters_of_the_file_do_not_reach_the_terminal),
         cmocka_unit_test(a_secret_file_is_judged_by_what_it_holds_and_never_quoted),
         cmocka_unit_test(what_is_not_a_regular_file_is_refused_without_waiting),
@@ -559,6 +635,8 @@ int main(void)
         cmocka_unit_test(the_dangerous_is_taken_with_a_warning),
         cmocka_unit_test(an_empty_file_gives_the_defaults),
         cmocka_unit_test(a_whole_file_arrives_as_it_was_written),
+        cmocka_unit_test(knowledge_is_taken_up_to_its_ceiling_and_refused_past_it),
+        cmocka_unit_test(knowledge_that_is_not_text_is_refused),
         cmocka_unit_test(the_printed_keys_are_a_valid_file_that_changes_nothing),
         cmocka_unit_test(paths_count_from_the_settings_files_folder),
         cmocka_unit_test(a_missing_or_too_large_file_is_a_finding),
