@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WM_FACES(X) X(reference)
+#define WM_FACES(X) X(reference) X(cpu)
 
 #define X(id) extern const struct wm_ops wm_ops_##id;
 WM_FACES(X)

@@ -1,0 +1,158 @@
+/* path.h -- what the cpu face needs from a kind of processor, and the data layouts that all kinds share.
+ *
+ *   weights      "panels" of 16 outputs, see `enum wm_cpu_format`
+ *   activations  "tiles" of up to WM_TILE_ROWS rows, so that every address inside a product is a constant away
+ *                from one pointer:
+ *                  quantised:  struct x_group [cols / 32][WM_TILE_ROWS]
+ *                  floats:     float          [cols][WM_TILE_ROWS]
+ *   K            per layer and head of a block: codes [2][head_dim / 2][16 positions][2 dims], float scales [32]
+ *   V            codes [16 pairs of positions][head_dim up to a multiple of 16][2 positions], float scales [32]
+ *
+ * In each of them a load of 16 lanes meets a broadcast of what the rows bring: no shuffles, no sums across lanes.
+ */
+#ifndef WM_KERNELS_CPU_PATH_H
+#define WM_KERNELS_CPU_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/ops.h"
+
+enum {
+    WM_PANEL = 16,     /* outputs */
+    WM_TILE_ROWS = 12, /* rows of activations */
+    WM_GROUP = 32      /* inputs that share a scale of the activations */
+};
+
+/* How a panel holds a group of 32 inputs x 16 outputs. A line is 64 bytes: [16 outputs][4 inputs]. Scales are f16, one
+ * per output, unless said otherwise. w = scale * (code - offset), or scale * code + min. */
+enum wm_cpu_format {
+    WM_FORMAT_U4,     /* 4 lines of nibbles (line i: inputs 8i.. low, 8i + 4.. high), scales; offset 8 */
+    WM_FORMAT_U4_MIN, /* the same, then mins */
+    WM_FORMAT_U8,     /* 8 lines of bytes, scales; offset 128 */
+    WM_FORMAT_U8_16, /* 8 lines of bytes, f32 scales of inputs 0..15, f32 scales of inputs 16..31; offset 32 */
+    WM_FORMAT_F32,   /* [32 inputs][16 outputs]; a last group may be shorter */
+    WM_FORMAT_F16,
+    WM_FORMAT_BF16,
+    WM_FORMATS
+};
+
+/* Bytes of one group of a panel (of one input for the float formats). */
+static inline size_t wm_format_bytes(enum wm_cpu_format format)
+{
+    static const size_t bytes[WM_FORMATS] = {
+        [WM_FORMAT_U4] = 4 * 64 + 32, [WM_FORMAT_U4_MIN] = 4 * 64 + 64,
+        [WM_FORMAT_U8] = 8 * 64 + 32, [WM_FORMAT_U8_16] = 8 * 64 + 128,
+        [WM_FORMAT_F32] = 64,         [WM_FORMAT_F16] = 32,
+        [WM_FORMAT_BF16] = 32,
+    };
+    return bytes[format];
+}
+
+static inline bool wm_format_is_float(enum wm_cpu_format format)
+{
+    return format >= WM_FORMAT_F32;
+}
+
+/* 32 activations of one row: x = scale * q. What the offsets of the weights add to a dot product of codes is
+ * known here already, so the integer sums start from it. One cache line. */
+struct x_group {
+    int8_t q[WM_GROUP];
+    float scale;
+    float sum;           /* scale * sum of q, for formats with a min */
+    int32_t minus_8;     /* -8 * sum of q */
+    int32_t minus_128;   /* -128 * sum of q */
+    int32_t minus_32[2]; /* -32 * sum of q, of either half */
+    int32_t unused[2];
+};
+
+/* One panel against one tile. */
+struct wm_product {
+    enum wm_cpu_format format;
+    const uint8_t *panel;
+    size_t cols;
+    const void *x; /* a tile, of x_group or float as the format asks */
+    int rows;      /* 1..WM_TILE_ROWS */
+    float *y;      /* [rows], y_stride floats apart: the panel's first output */
+    size_t y_stride;
+    int outs; /* 1..16: outputs of the panel that exist */
+    bool add;
+};
+
+/* Input rows to tiles. */
+struct wm_prepare {
+    enum wm_prologue prologue;
+    const float *norm;
+    float eps;
+    size_t cols;
+};
+
+/* The queries that share one KV head: up to WM_TILE_ROWS vectors with their running softmax. */
+struct wm_attend {
+    int vectors;
+    int head_dim;                                 /* even; <= WM_MAX_HEAD_DIM */
+    int32_t q[WM_MAX_HEAD_DIM / 2][WM_TILE_ROWS]; /* pairs of 16-bit codes */
+    float q_scale[16];                            /* of the codes, times the softmax scale */
+    float max[16], sum[16];
+    float acc[WM_TILE_ROWS][WM_MAX_HEAD_DIM];
+};
+
+struct wm_cpu_path {
+    const char *name; /* value of WM_CPU_PATH */
+    const char *text; /* for a person */
+
+    void (*product)(const struct wm_product *p);
+
+    /* Writes row `row` of a tile; either of `groups` and `floats` may be NULL. For WM_PROLOGUE_SWIGLU x is [gate | up]. */
+    void (*prepare)(const struct wm_prepare *p, const float *x, int row, struct x_group *groups,
+                    float *floats);
+
+    /* codes[i] = x[i] / scale, |codes[i]| <= 127; returns scale. n <= WM_MAX_HEAD_DIM. */
+    float (*quantize)(const float *x, int n, int8_t *codes);
+
+    /* Query `i` of the tile: quantised, and its softmax made empty. */
+    void (*attend_start)(struct wm_attend *a, int i, const float *q, float scale);
+    /* One block for vectors [first, vectors): vector i sees positions low..high[i] (0..31) of it. k and v as above. */
+    void (*attend_block)(struct wm_attend *a, int first, const uint8_t *k, const uint8_t *v, int low,
+                         const int *high);
+
+    /* Over logits with NaN counted as the smallest and infinities as the largest finite float: *max is the largest,
+     * the return value the sum of exp((x - max) * inverse_temperature). */
+    double (*softmax_sum)(const float *x, size_t n, float inverse_temperature, float *max);
+
+    /* For peaks.c. Each returns something of its result, so that no compiler can leave the work out. */
+    int32_t (*spin_dot4)(int64_t rounds);                 /* rounds x LANES_ROWS x 128 integer operations */
+    float (*spin_fma)(int64_t rounds);                    /* rounds x LANES_ROWS x 32 float operations */
+    int32_t (*read)(const uint8_t *memory, size_t bytes); /* bytes: a multiple of 256 */
+    int rows;                                             /* LANES_ROWS */
+};
+
+extern const struct wm_cpu_path wm_path_portable;
+#ifdef WM_X86_PATHS
+extern const struct wm_cpu_path wm_path_avx2, wm_path_avx512;
+#endif
+
+/* The bytes of K (or V) of one head in one layer of a block. */
+static inline size_t wm_k_bytes(int head_dim)
+{
+    return ((size_t)head_dim * WM_KV_BLOCK + 63) / 64 * 64 + WM_KV_BLOCK * sizeof(float);
+}
+
+static inline size_t wm_v_bytes(int head_dim)
+{
+    return (size_t)((head_dim + 15) / 16 * 16) * WM_KV_BLOCK + WM_KV_BLOCK * sizeof(float);
+}
+
+/* Where the scales lie behind the codes. */
+static inline size_t wm_k_scales(int head_dim)
+{
+    return wm_k_bytes(head_dim) - WM_KV_BLOCK * sizeof(float);
+}
+
+static inline size_t wm_v_scales(int head_dim)
+{
+    return wm_v_bytes(head_dim) - WM_KV_BLOCK * sizeof(float);
+}
+
+#endif
