@@ -255,25 +255,6 @@ static void contained(const char *path)
     close_face(&cpu);
 }
 
-#define ON_EVERY_PATH(claim, ...)                                                                            \
-    static void claim##_portable(void **state)                                                               \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        const char *path = "portable";                                                                       \
-        __VA_ARGS__;                                                                                         \
-    }                                                                                                        \
-    static void claim##_avx2(void **state)                                                                   \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        const char *path = "avx2";                                                                           \
-        __VA_ARGS__;                                                                                         \
-    }                                                                                                        \
-    static void claim##_avx512(void **state)                                                                 \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        const char *path = "avx512";                                                                         \
-        __VA_ARGS__;                                                                                         \
-    }
 ON_EVERY_PATH(what_8_bits_can_hold_is_multiplied_exactly, agree(path, true))
 ON_EVERY_PATH(any_input_loses_no_more_than_8_bits, agree(path, false))
 ON_EVERY_PATH(stacked_gathered_and_added_it_agrees, agree_fused(path, WM_PROLOGUE_NONE))
@@ -285,8 +266,6 @@ ON_EVERY_PATH(a_broken_row_stays_alone, contained(path))
 
 int main(void)
 {
-#define PATHS(claim)                                                                                         \
-    cmocka_unit_test(claim##_portable), cmocka_unit_test(claim##_avx2), cmocka_unit_test(claim##_avx512)
     const struct CMUnitTest tests[] = {
         PATHS(what_8_bits_can_hold_is_multiplied_exactly),
         PATHS(any_input_loses_no_more_than_8_bits),

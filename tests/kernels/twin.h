@@ -50,6 +50,29 @@ void check_near_on_average(const char *what, const float *got, const float *want
 /* Fails the test unless both are the same bits. */
 void check_same(const char *what, const float *got, const float *want, size_t n);
 
+/* A claim as three tests, one for each path; the body sees `path`. PATHS(claim) lists them. */
+#define ON_EVERY_PATH(claim, ...)                                                                            \
+    static void claim##_portable(void **state)                                                               \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        const char *path = "portable";                                                                       \
+        __VA_ARGS__;                                                                                         \
+    }                                                                                                        \
+    static void claim##_avx2(void **state)                                                                   \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        const char *path = "avx2";                                                                           \
+        __VA_ARGS__;                                                                                         \
+    }                                                                                                        \
+    static void claim##_avx512(void **state)                                                                 \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        const char *path = "avx512";                                                                         \
+        __VA_ARGS__;                                                                                         \
+    }
+#define PATHS(claim)                                                                                         \
+    cmocka_unit_test(claim##_portable), cmocka_unit_test(claim##_avx2), cmocka_unit_test(claim##_avx512)
+
 /* malloc that fails the test. */
 void *need(size_t bytes);
 
