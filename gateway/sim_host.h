@@ -1,0 +1,30 @@
+/* sim_host.h -- gives a simulator (adapters/sim) a server, a courier and a clock: `sim` and `demo` run one.
+ * Threads: start and stop from one thread; inside, one thread of its own drives the simulator.
+ */
+#ifndef WM_GATEWAY_SIM_HOST_H
+#define WM_GATEWAY_SIM_HOST_H
+
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+
+struct wm_sim_host;
+
+struct wm_sim_host_options { /* strings are copied */
+    const char *address;     /* "127.0.0.1" */
+    int port;                /* 0: any free one */
+    const char *webhook_url, *app_secret, *access_token, *verify_token, *account;
+    double time_scale;
+    uint64_t seed;
+};
+
+enum wm_status wm_sim_host_start(const struct wm_sim_host_options *options, struct wm_sim_host **out,
+                                 struct wm_error *err);
+
+/* "http://127.0.0.1:8090", without a slash at the end. Borrowed. */
+const char *wm_sim_host_url(const struct wm_sim_host *host);
+
+/* Joins and frees. NULL is fine. */
+void wm_sim_host_stop(struct wm_sim_host *host);
+
+#endif
