@@ -16,6 +16,8 @@ char *wm_file_path(const char *folder, const char *path)
 {
     if (path[0] == '/' || strcmp(folder, ".") == 0)
         return strdup(path);
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
     size_t size = strlen(folder) + strlen(path) + 2;
     char *joined = malloc(size);
     if (joined)

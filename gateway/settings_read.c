@@ -6,6 +6,7 @@
  */
 #include "gateway/settings_parts.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -389,6 +390,7 @@ void wm_settings_read(struct wm_settings_reader *r, const struct wm_schema *sche
     enum { ROWS = 32 };
     int line[ROWS] = {0}; /* where a row's key came; 0: not yet */
     bool good[ROWS] = {false};
+    assert(schema->n <= ROWS);
     for (const struct wm_tree *e = map ? map->first : NULL; e; e = e->next) {
         size_t i = 0;
         while (i < schema->n && strcmp(schema->rows[i].key, e->key) != 0)

@@ -564,7 +564,11 @@ static void paths_count_from_the_settings_files_folder(void **state)
     (void)state;
     static const struct {
         const char *folder, *path, *want;
-    } cases[] = {{".", "a", "a"}, {"/etc/wm", "a/b", "/etc/wm/a/b"}, {"/", "a", "/a"}, {"x", "/a", "/a"}};
+    } cases[] = {{".", "a", "a"},
+                 {"/etc/wm", "a/b", "/etc/wm/a/b"},
+                 {"/", "a", "/a"},
+                 {"/etc", "./a", "/etc/a"},
+                 {"x", "/a", "/a"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         char *got = wm_file_path(cases[i].folder, cases[i].path);
         assert_string_equal(got, cases[i].want);
