@@ -40,30 +40,32 @@ typedef int (*wm_http_admit)(void *arg, const char *method, const char *path, st
                              size_t *body_limit);
 
 struct wm_http_listener {
-    const char *address; /* "127.0.0.1", "::1", "0.0.0.0" */
-    int port;            /* 0: any free one */
+    const char *address;           /* "127.0.0.1", "::1", "0.0.0.0" */
+    int port;                      /* 0: any free one */
     const char *certificate, *key; /* PEM files; NULL: plain */
     wm_http_admit admit;
     wm_http_handler handle;
     void *arg;
 };
 
-struct wm_http_limits { /* 0: the default */
-    size_t head_bytes;         /* 16 KiB: request line and headers */
-    int headers;               /* 100 */
-    size_t body_bytes;         /* 3 MiB, Meta's largest webhook */
-    int connections;           /* 16384, cut to the file limit */
-    int connections_per_peer;  /* 0: no limit on loopback; else 1024 */
-    int64_t head_ms;           /* 10 s from the first byte of a request to the end of its head */
-    int64_t body_ms;           /* 30 s from the head to the end of the body */
-    int64_t idle_ms;           /* 75 s of keep-alive silence */
-    int64_t answer_ms;         /* 60 s for a peer to take its answer */
-    size_t stream_backlog;     /* 1 MiB unsent bytes of an event stream before it is cut */
+struct wm_http_limits {       /* 0: the default */
+    size_t head_bytes;        /* 16 KiB: request line and headers */
+    int headers;              /* 100 */
+    size_t body_bytes;        /* 3 MiB, Meta's largest webhook */
+    int connections;          /* 16384, cut to the file limit */
+    int connections_per_peer; /* 0: no limit on loopback; else 1024 */
+    int64_t head_ms;          /* 10 s from the first byte of a request to the end of its head */
+    int64_t body_ms;          /* 30 s from the head to the end of the body */
+    int64_t idle_ms;          /* 75 s of keep-alive silence */
+    int64_t answer_ms;        /* 60 s for a peer to take its answer */
+    size_t stream_backlog;    /* 1 MiB unsent bytes of an event stream before it is cut */
+    size_t memory_bytes;      /* 256 MiB: all requests in hand together; past it 503 */
 };
 
 /* Opens the sockets and starts the thread. EEXIST-like trouble is a sentence: "port 8080 of 127.0.0.1 is in use: ..." */
-enum wm_status wm_http_server_new(const struct wm_http_listener *listeners, int n, const struct wm_http_limits *limits,
-                                  const char *name, struct wm_http_server **out, struct wm_error *err);
+enum wm_status wm_http_server_new(const struct wm_http_listener *listeners, int n,
+                                  const struct wm_http_limits *limits, const char *name,
+                                  struct wm_http_server **out, struct wm_error *err);
 
 /* The port that listener i got. */
 int wm_http_server_port(const struct wm_http_server *s, int listener);
@@ -92,7 +94,7 @@ void wm_http_stream_end(struct wm_http_stream *st);
 struct wm_http_stats {
     uint64_t requests, connections, refused_connections, bytes_in, bytes_out;
     uint64_t open_connections, open_streams;
-    uint64_t status[6]; /* answers by hundreds: [2] = 2xx ... */
+    uint64_t status[6];    /* answers by hundreds: [2] = 2xx ... */
     uint64_t bad_requests; /* answered by the parser itself */
     uint64_t timeouts;
 };
