@@ -82,12 +82,12 @@ void wm_feed_taken(struct wm_feed *feed, const struct wm_body *body)
     pthread_mutex_unlock(&feed->lock);
 }
 
-bool wm_feed_live(struct wm_feed *feed)
+bool wm_feed_dry(struct wm_feed *feed)
 {
     pthread_mutex_lock(&feed->lock);
-    bool live = feed->live;
+    bool dry = !feed->live && feed->n == 0;
     pthread_mutex_unlock(&feed->lock);
-    return live;
+    return dry;
 }
 
 bool wm_feed_resume(struct wm_feed *feed, int64_t last)

@@ -43,7 +43,8 @@ void wm_feed_offer(struct wm_feed *feed, struct wm_body *body);
 /* Director: this body of an offer has been taken out of the mailbox. */
 void wm_feed_taken(struct wm_feed *feed, const struct wm_body *body);
 
-bool wm_feed_live(struct wm_feed *feed);
+/* Director: not live, and everything that was handed over has been taken: time to read from disk. */
+bool wm_feed_dry(struct wm_feed *feed);
 
 /* Director, when it has read everything up to `last` from disk. True: from here on bodies are handed over again, the
  * next one is last + 1. False: more has been committed; read on. */

@@ -21,11 +21,12 @@
 #include "sessions/transport.h"
 
 struct wm_sessions;
+struct wm_seams;
 
 /* What a channel answers with. Borrowed while open/reload runs. */
 struct wm_bot_config {
     const char *name;
-    const char *system;      /* system prompt, knowledge appended; NULL: the chat format's default */
+    const char *system;       /* system prompt, knowledge appended; NULL: the chat format's default */
     int32_t max_reply_tokens; /* 0: 512 */
     struct wm_sampling sampling;
 };
@@ -41,13 +42,15 @@ struct wm_channel_binding {
 };
 
 struct wm_sessions_options {
-    const char *data;          /* folder; made (mode 0700) when missing. A second daemon on it is refused */
-    struct wm_engine *engine;  /* borrowed */
+    const char *data;         /* folder; made (mode 0700) when missing. A second daemon on it is refused */
+    struct wm_engine *engine; /* borrowed */
     struct wm_transport *transport; /* borrowed; outlives the sessions */
     const struct wm_channel_binding *channels;
     size_t n_channels;
-    int64_t unknown_wait_ms; /* shortest wait for a status that settles an `unknown` row; 0: 60 s */
-    size_t ingest_bytes;     /* bodies that may wait for their commit; 0: 64 MiB */
+    int64_t unknown_wait_ms;      /* shortest wait for a status that settles an `unknown` row; 0: 60 s */
+    int64_t human_ms;             /* a person's message keeps the bot silent so long; 0: 24 h */
+    size_t ingest_bytes;          /* bodies that may wait for their commit; 0: 64 MiB */
+    const struct wm_seams *seams; /* tests: another clock, another model (sessions/seams.h); NULL */
 };
 
 /* Opens or makes the store, recovers what a crash left, starts the threads. EEXIST: another daemon holds the folder. */
@@ -86,7 +89,8 @@ struct wm_question {
 /* Any thread. `answer` runs on the reader thread: JSON of the form that the admin interface shows, or NULL with an
  * error (ENOENT). WM_EAGAIN: too many wait. */
 enum wm_status wm_sessions_ask(struct wm_sessions *s, const struct wm_question *q,
-                               void (*answer)(void *arg, const char *json, size_t len, const struct wm_error *err),
+                               void (*answer)(void *arg, const char *json, size_t len,
+                                              const struct wm_error *err),
                                void *arg);
 
 /* The same from a store folder without a daemon, or beside a running one: opens read-only, answers, closes. */
@@ -99,14 +103,14 @@ enum wm_status wm_sessions_set_human(struct wm_sessions *s, int64_t conversation
 struct wm_sessions_stats {
     uint64_t bodies, body_bytes, commits, ingest_refused;
     uint64_t events, duplicates, unparsed;
-    uint64_t backlog;        /* bodies committed, not yet events */
-    int64_t backlog_age_ms;  /* of the oldest of them; the first thing to look at */
+    uint64_t backlog;       /* bodies committed, not yet events */
+    int64_t backlog_age_ms; /* of the oldest of them; the first thing to look at */
     uint64_t turns_started, turns_finished, turns_failed;
     uint64_t conversations_active; /* not idle */
     uint64_t outbox_queued, outbox_unknown, outbox_sent, outbox_failed, outbox_retries;
     uint64_t commit_us_sum, commit_us_max; /* of the last 1,024 commits: max */
     uint64_t store_errors;
-    bool store_ok; /* false after a write error until a commit succeeds again */
+    bool store_ok;             /* false after a write error until a commit succeeds again */
     int64_t unanswered_age_ms; /* age of the oldest message that still waits for its turn; 0 without */
 };
 
