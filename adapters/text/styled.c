@@ -11,7 +11,7 @@
  * ALWAYS  (1) Opens and closes pair up, properly nested.
  *         (2) The character behind an open and the one before a close are visible, and on one line (blocks of code
  *             aside).
- *         (3) Every byte of text is in the output, in order; only control bytes are dropped.
+ *         (3) Every byte of text is in the output, in order; only control bytes and spaces at the end of a line go.
  */
 #include "adapters/text/styled.h"
 
@@ -84,6 +84,8 @@ void wm_styler_text(struct wm_styler *s, const char *text, size_t len)
         uint32_t code;
         size_t n = wm_utf8_decode(text + i, len - i, &code, NULL);
         if (c == ' ' || c == '\t' || c == '\n') {
+            while (c == '\n' && s->gap.len && s->gap.data[s->gap.len - 1] != '\n')
+                s->gap.len--; /* nobody sees the end of a line */
             wm_buffer_add(&s->gap, &c, 1);
         } else if ((unsigned char)c >= ' ') {
             sync(s, code);

@@ -68,7 +68,7 @@ struct wm_styler {
 void wm_styler_push(struct wm_styler *s, enum wm_style style);
 void wm_styler_pop(struct wm_styler *s, enum wm_style style);
 
-/* Text; its white space is kept, except at the very end. */
+/* Text; its white space is kept, except at the end of lines. */
 void wm_styler_text(struct wm_styler *s, const char *text, size_t len);
 
 /* A block of code on lines of its own; newlines at its end are dropped. */

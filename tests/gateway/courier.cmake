@@ -1,0 +1,1 @@
+wm_test(courier SOURCES courier_test.c LIBS wm_courier LABELS threads)
