@@ -7,7 +7,7 @@
 
 const $ = (id) => document.getElementById(id);
 const world = { contacts: new Map(), messages: new Map(), log: new Map(), hooks: {}, faults: [], kinds: [] };
-const LOG_SHOWN = 200, MESSAGES_KEPT = 2000, IMAGE_BYTES = 2000000;
+const LOG_SHOWN = 200, MESSAGES_KEPT = 2000, IMAGE_BYTES = 5000000;
 const BUTTONS = [ // what the page offers of the simulator's faults, with a person's words
   ["duplicate", "Duplicate"], ["reorder", "Reorder"], ["lost_ack", "Lose the 200"], ["bad_signature", "Bad signature"],
   ["slow", "Slow answer"], ["server_error", "500"], ["html_error", "500 HTML"], ["rate_limit", "Rate limit"],
@@ -74,7 +74,7 @@ function drawPeople() {
   const focused = document.activeElement?.dataset?.contact;
   const rows = [...world.contacts.values()].map((c) => {
     const m = last.get(c.contact), n = c.contact === current ? 0 : unread.get(c.contact) || 0;
-    const text = c.typing ? "typing…" : m ? m.text || kindWords(m.kind) : `+${c.contact}`;
+    const text = c.typing ? "typing…" : m ? dialect(m.text).textContent || kindWords(m.kind) : `+${c.contact}`;
     return make("li", {}, make("button", {
       type: "button", class: "person", "data-contact": c.contact, "aria-current": String(c.contact === current),
       onclick: () => show(c.contact, true),
@@ -234,7 +234,7 @@ async function send() {
 
 function sendPicture(file) {
   if (!file) return;
-  if (file.size > IMAGE_BYTES) return complain("The picture is larger than 2 MB; choose a smaller one.");
+  if (file.size > IMAGE_BYTES) return complain("The picture is larger than 5 MB; choose a smaller one.");
   const reader = new FileReader();
   reader.onload = async () => {
     const data = String(reader.result).split(",")[1];
@@ -294,12 +294,14 @@ function drawLogEntry(e) {
     while ($("log").childElementCount > LOG_SHOWN) $("log").lastElementChild.remove();
   }
   $("log-empty").hidden = true;
+  $("log").hidden = false;
 }
 
 function drawLog() {
   const rows = [...world.log.values()].slice(-LOG_SHOWN).reverse().map(callRow);
   $("log").replaceChildren(...rows);
   $("log-empty").hidden = rows.length > 0;
+  $("log").hidden = rows.length === 0;
 }
 
 function drawHooks() {
