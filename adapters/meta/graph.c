@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "adapters/meta/json.h"
+#include "kernels/base/utf8.h"
 
 enum { AGAIN_MS = 1000, BUSY_MS = 5000, PAUSE_MS = 60 * 1000 };
 
@@ -95,6 +96,13 @@ static void apply_status(const struct wm_http_result *result, int attempt, struc
     }
 }
 
+/* A quotation that was cut to fit may end within a character. */
+static void end_sentence(struct wm_outcome *out)
+{
+    size_t len = strlen(out->sentence);
+    out->sentence[len - wm_utf8_incomplete_tail(out->sentence, len)] = '\0';
+}
+
 bool wm_meta_graph_refused(const struct wm_meta_rule *rules, size_t n, const struct wm_http_result *result,
                            int attempt, struct wm_outcome *out, json_t **answer)
 {
@@ -120,5 +128,6 @@ bool wm_meta_graph_refused(const struct wm_meta_rule *rules, size_t n, const str
         return false;
     }
     json_decref(body);
+    end_sentence(out);
     return true;
 }
