@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum wm_status wm_fail(struct wm_error *err, enum wm_status code, const char *format, ...)
+enum wm_status(wm_fail)(struct wm_error *err, enum wm_status code, const char *format, ...)
 {
     if (err && err->code == WM_OK) {
         va_list args;

@@ -47,6 +47,15 @@ struct wm_error {
 enum wm_status wm_fail(struct wm_error *err, enum wm_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same, in a form that shows the compiler which code comes back: it can then tell that outputs left unset by a
+ * failure are not read. */
+#define wm_fail(err, code, ...)                                                                              \
+    __extension__({                                                                                          \
+        enum wm_status wm_fail_code_ = (code);                                                               \
+        (void)(wm_fail)((err), wm_fail_code_, __VA_ARGS__);                                                  \
+        wm_fail_code_;                                                                                       \
+    })
+
 /* A fixed text for the code, for metrics and logs. Never NULL. */
 const char *wm_status_name(enum wm_status code);
 
