@@ -157,7 +157,8 @@ static enum wm_status open_library(struct wm_http_server *s, struct wm_error *er
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+                   /* else each vhost reads all certificate authorities, for a client that it is not */
+                   LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG,
         .foreign_loops = loops,
         .pt_serv_buf_size = READ_BYTES,
         .timeout_secs = 20, /* of a TLS handshake; head_ms ends it earlier */
@@ -167,6 +168,9 @@ static enum wm_status open_library(struct wm_http_server *s, struct wm_error *er
         .uid = (uid_t)-1,
     };
     enum wm_status st = WM_OK;
+    for (int i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].certificate)
+            info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     pthread_mutex_lock(&one_at_a_time);
     s->lws = lws_create_context(&info);
     if (!s->lws)
