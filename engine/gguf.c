@@ -93,7 +93,7 @@ static enum wm_status read_uint(struct reader *r, size_t bytes, const char *what
 
 static enum wm_status read_string(struct reader *r, const char *what, const char **bytes, size_t *len)
 {
-    uint64_t n;
+    uint64_t n = 0;
     enum wm_status st = read_uint(r, 8, what, &n);
     if (st != WM_OK)
         return st;
@@ -108,8 +108,8 @@ static enum wm_status read_string(struct reader *r, const char *what, const char
 /* A key or a tensor's name, copied with a NUL: the caller owns *out. */
 static enum wm_status read_name(struct reader *r, const char *what, char **out)
 {
-    const char *bytes;
-    size_t len;
+    const char *bytes = NULL;
+    size_t len = 0;
     enum wm_status st = read_string(r, what, &bytes, &len);
     if (st != WM_OK)
         return st;
@@ -188,7 +188,7 @@ static void read_scalar(uint32_t type, const uint8_t *at, struct wm_meta *m)
 
 static enum wm_status read_array(struct reader *r, struct wm_meta *m)
 {
-    uint64_t element, count;
+    uint64_t element = 0, count = 0;
     enum wm_status st = read_uint(r, 4, "an array's type", &element);
     if (st == WM_OK)
         st = read_uint(r, 8, "an array's length", &count);
@@ -333,7 +333,7 @@ static enum wm_status place_tensors(struct reader *r, const uint64_t *offsets)
 
 static enum wm_status read_head(struct reader *r, uint32_t *version, uint64_t *tensors, uint64_t *pairs)
 {
-    uint64_t v;
+    uint64_t v = 0;
     enum wm_status st;
     if (left(r) < 4 || memcmp(r->at, "GGUF", 4) != 0)
         return wm_fail(r->err, WM_EFORMAT, "%s: not a GGUF file: it does not begin with \"GGUF\"",

@@ -1,0 +1,224 @@
+/* cmd_score.c -- `wingman score MODEL`: logits and greedy text for exactness. One JSON object in, one out.
+ *
+ *   in   {"ids": [...]}, {"text": "..."} or {"messages": [...]}
+ *   out  {"ids", "greedy", "text": greedy up to the first end token, "nll": mean in nats, "top": per position [[id, logprob]]}
+ *
+ * --logits F.npy writes float32 [positions, vocabulary], row by row: nothing is kept in memory but one row.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/prompt_json.h"
+#include "engine/score.h"
+#include "gateway/command.h"
+
+enum { MAX_TOP = 1000, MAX_GREEDY = 1 << 24 };
+
+struct options {
+    const char *model, *backend, *logits;
+    int greedy, top, threads, slice;
+};
+
+struct scoring {
+    const struct options *options;
+    const struct wm_model *model;
+    struct wm_tokens ids, greedy;
+    double nll; /* sum */
+    json_t *top;
+    struct wm_ranked *ranked; /* [options->top] */
+    FILE *npy;
+};
+
+static const char usage[] =
+    "usage: wingman score MODEL [--backend auto|cpu|reference] [--threads N] [--slice ROWS]\n"
+    "                     [--logits F.npy] [--greedy N] [--top K] < object\n";
+
+/* A whole number in [0, max], or -1. */
+static int number(const char *text, int max)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    return *text && !*end && !errno && value >= 0 && value <= max ? (int)value : -1;
+}
+
+static int read_options(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = {
+        {"backend", required_argument, NULL, 'b'},
+        {"threads", required_argument, NULL, 't'},
+        {"slice", required_argument, NULL, 's'},
+        {"logits", required_argument, NULL, 'l'},
+        {"greedy", required_argument, NULL, 'g'},
+        {"top", required_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0},
+    };
+    int c, bad = 0;
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (c) {
+        case 'b':
+            o->backend = optarg;
+            break;
+        case 'l':
+            o->logits = optarg;
+            break;
+        case 't':
+            bad |= (o->threads = number(optarg, 256)) < 0;
+            break;
+        case 's':
+            bad |= (o->slice = number(optarg, 4096)) < 0;
+            break;
+        case 'g':
+            bad |= (o->greedy = number(optarg, MAX_GREEDY)) < 0;
+            break;
+        case 'k':
+            bad |= (o->top = number(optarg, MAX_TOP)) < 0;
+            break;
+        default:
+            bad = 1;
+        }
+    }
+    if (bad || optind + 1 != argc)
+        return -1;
+    o->model = argv[optind];
+    return 0;
+}
+
+/* Version 1.0: magic, length of the header, a Python literal padded so that the data begin at a multiple of 64. */
+static enum wm_status begin_npy(struct scoring *s, struct wm_error *err)
+{
+    enum { HEAD = 128, PREFIX = 10 };
+    char head[HEAD + 1];
+    if (!s->options->logits)
+        return WM_OK;
+    int n = snprintf(head, sizeof head,
+                     "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", 0x93, 1,
+                     0, HEAD - PREFIX, 0, s->ids.n, s->model->shape.vocabulary);
+    memset(head + n, ' ', (size_t)(HEAD - n));
+    head[HEAD - 1] = '\n';
+    s->npy = fopen(s->options->logits, "wb");
+    if (!s->npy || fwrite(head, 1, HEAD, s->npy) != HEAD)
+        return wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
+    return WM_OK;
+}
+
+static enum wm_status end_npy(struct scoring *s, struct wm_error *err)
+{
+    if (s->npy && fclose(s->npy) != 0)
+        wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
+    s->npy = NULL;
+    return err->code;
+}
+
+static enum wm_status add_top(struct scoring *s, const float *logits, double log_sum, struct wm_error *err)
+{
+    int32_t vocabulary = s->model->shape.vocabulary,
+            k = s->options->top < vocabulary ? s->options->top : vocabulary;
+    json_t *row = json_array();
+    wm_top_k(logits, vocabulary, s->ranked, k);
+    for (int32_t i = 0; i < k; i++)
+        json_array_append_new(row,
+                              json_pack("[i,f]", (int)s->ranked[i].id, (double)s->ranked[i].logit - log_sum));
+    return json_array_append_new(s->top, row) == 0 ? WM_OK
+                                                   : wm_fail(err, WM_ENOMEM, "no memory for the answer");
+}
+
+static enum wm_status take_row(void *arg, int32_t position, const float *logits, struct wm_error *err)
+{
+    struct scoring *s = arg;
+    size_t at = (size_t)position, width = (size_t)s->model->shape.vocabulary;
+    if (at >= s->ids.n)
+        return WM_OK; /* of the greedy part */
+    if (s->npy && fwrite(logits, sizeof *logits, width, s->npy) != width)
+        return wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
+    double log_sum = wm_log_sum_exp(logits, (int32_t)width);
+    if (at + 1 < s->ids.n)
+        s->nll += log_sum - (double)logits[s->ids.ids[at + 1]];
+    return s->options->top ? add_top(s, logits, log_sum, err) : WM_OK;
+}
+
+/* The greedy tokens up to the first end token, as text. */
+static enum wm_status greedy_text(const struct scoring *s, struct wm_buffer *out)
+{
+    struct wm_decoder d = {0};
+    enum wm_status st = WM_OK;
+    for (size_t i = 0; i < s->greedy.n && st == WM_OK; i++) {
+        if (wm_tokenizer_stops(s->model->tokenizer, s->greedy.ids[i]))
+            break;
+        st = wm_decoder_push(&d, s->model->tokenizer, s->greedy.ids[i], out);
+    }
+    return st == WM_OK ? wm_decoder_flush(&d, out) : st;
+}
+
+static enum wm_status print_answer(const struct scoring *s, struct wm_error *err)
+{
+    struct wm_buffer text = WM_BUFFER(64 << 20);
+    json_t *out = NULL;
+    enum wm_status st = greedy_text(s, &text);
+    if (st == WM_OK) {
+        json_t *nll = s->ids.n > 1 ? json_real(s->nll / (double)(s->ids.n - 1)) : json_null();
+        out = json_pack("{s:o,s:o,s:s%,s:o}", "ids", wm_ids_to_json(s->ids.ids, s->ids.n), "greedy",
+                        wm_ids_to_json(s->greedy.ids, s->greedy.n), "text", text.data ? text.data : "", "nll",
+                        nll);
+    }
+    if (out && s->options->top)
+        json_object_set(out, "top", s->top);
+    if (!out || json_dumpf(out, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF || fflush(stdout) != 0)
+        st = wm_fail(err, WM_EIO, "the answer could not be printed");
+    json_decref(out);
+    wm_buffer_free(&text);
+    return st;
+}
+
+static enum wm_status read_prompt(struct scoring *s, struct wm_error *err)
+{
+    json_error_t where;
+    json_t *prompt = json_loadf(stdin, 0, &where);
+    if (!prompt)
+        return wm_fail(err, WM_EFORMAT, "standard input is not JSON: %s (line %d)", where.text, where.line);
+    enum wm_status st =
+        wm_prompt_from_json(s->model->tokenizer, s->model->chat, &s->model->chat_error, prompt, &s->ids, err);
+    json_decref(prompt);
+    return st;
+}
+
+int wm_cmd_score(int argc, char **argv)
+{
+    struct options o = {.backend = "auto"};
+    if (read_options(argc, argv, &o) != 0) {
+        fputs(usage, stderr);
+        return WM_EXIT_MISUSED;
+    }
+    struct wm_error err = WM_ERROR_INIT;
+    struct wm_score *score = NULL;
+    struct scoring s = {
+        .options = &o, .top = json_array(), .ranked = calloc((size_t)o.top + 1, sizeof *s.ranked)};
+    enum wm_status st = s.top && s.ranked ? WM_OK : wm_fail(&err, WM_ENOMEM, "no memory");
+    if (st == WM_OK)
+        st = wm_score_open(
+            &(struct wm_score_options){.model = {.path = o.model, .backend = o.backend, .threads = o.threads},
+                                       .slice = o.slice},
+            &score, &err);
+    if (st == WM_OK) {
+        s.model = wm_score_model(score);
+        st = read_prompt(&s, &err);
+    }
+    if (st == WM_OK)
+        st = begin_npy(&s, &err);
+    if (st == WM_OK)
+        st = wm_score_run(score, s.ids.ids, (int32_t)s.ids.n, o.greedy, take_row, &s, &s.greedy, &err);
+    if (end_npy(&s, &err) == WM_OK && st == WM_OK)
+        st = print_answer(&s, &err);
+    if (err.code != WM_OK)
+        fprintf(stderr, "wingman score: %s\n", err.text);
+    wm_score_close(score);
+    wm_tokens_free(&s.ids);
+    wm_tokens_free(&s.greedy);
+    json_decref(s.top);
+    free(s.ranked);
+    return err.code == WM_OK ? WM_EXIT_OK : WM_EXIT_FAILED;
+}
