@@ -257,12 +257,13 @@ static void cancel_all(struct wm_director *d)
             wm_thinking_cancel(d, talk);
 }
 
-/* Store and reader always answer; the engine and the platform get until the deadline. */
+/* Everything has come back, or the deadline has passed: a broken disk, a long thought and a silent platform may each
+ * take for ever, and all of them are resumed at the next start. */
 static bool closed(struct wm_director *d)
 {
-    if (!d->closing || d->jobs_out > 0)
+    if (!d->closing)
         return false;
-    if (d->turns_out == 0 && d->calls_out == 0)
+    if (d->jobs_out == 0 && d->turns_out == 0 && d->calls_out == 0)
         return true;
     if (wm_now_ms() < d->close_by_ms)
         return false;

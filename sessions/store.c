@@ -63,7 +63,7 @@ struct wm_store {
     /* store thread only */
     struct list bodies, jobs; /* taken, not yet written */
     int64_t overdrawn_us;
-    int64_t prune_at_ms;
+    int64_t prune_at_ms, recovered_ms;
     int wal_pages;
     uint64_t recent_us[COMMIT_WINDOW];
     size_t recent_at;
@@ -134,6 +134,14 @@ static bool wait_bell(struct wm_store *s, int64_t timeout_ms)
     while (!s->rung && !s->stop && pthread_cond_timedwait(&s->bell, &s->lock, &until) == 0)
         ;
     s->rung = false;
+    bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+static bool stopping(struct wm_store *s)
+{
+    pthread_mutex_lock(&s->lock);
     bool stop = s->stop;
     pthread_mutex_unlock(&s->lock);
     return stop;
@@ -319,13 +327,10 @@ static enum wm_status open_writer(struct wm_store *s, struct wm_error *err)
     return st;
 }
 
-/* A write that changes nothing but needs the disk. */
+/* A write that needs the disk: of a new value, since SQLite spares itself the writing of an equal one. */
 static bool probe(struct wm_store *s)
 {
-    wm_db_do(&s->db, "BEGIN IMMEDIATE", "");
-    wm_inbox_set_watermark(&s->db, wm_inbox_watermark(&s->db));
-    wm_db_rest(&s->db);
-    wm_db_do(&s->db, "COMMIT", "");
+    wm_db_do(&s->db, "REPLACE INTO meta VALUES('probe', random())", "");
     return s->db.code == SQLITE_OK;
 }
 
@@ -344,7 +349,9 @@ static bool recover(struct wm_store *s)
     struct wm_counters *c = s->options.counters;
     c->store_errors++;
     c->store_ok = false;
-    for (int64_t wait = 0;; wait = wait ? wait * 2 : RETRY_FIRST_MS) {
+    bool again =
+        wm_now_ms() - s->recovered_ms < RETRY_LAST_MS; /* it writes now and then: do not run in circles */
+    for (int64_t wait = again ? RETRY_FIRST_MS : 0;; wait = wait ? wait * 2 : RETRY_FIRST_MS) {
         if (wait > RETRY_LAST_MS)
             wait = RETRY_LAST_MS;
         if (wait && wait_bell(s, wait))
@@ -356,6 +363,7 @@ static bool recover(struct wm_store *s)
             break;
     }
     c->store_ok = true;
+    s->recovered_ms = wm_now_ms();
     wm_log(WM_LOG_INFO, "the store writes again", WM_N("errors", c->store_errors));
     return true;
 }
@@ -381,7 +389,10 @@ static void *run(void *arg)
             if (stop && !s->bodies.first && !s->jobs.first)
                 break;
         }
-        if (!do_round(s) && !recover(s)) {
+        if (do_round(s))
+            continue;
+        bool last_try = stopping(s); /* at the end a failed round is tried once more, not for ever */
+        if (!recover(s) || (last_try && !do_round(s))) {
             take_letters(s);
             refuse_bodies(s, &s->bodies);
             fail_jobs(s);
