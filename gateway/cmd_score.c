@@ -162,8 +162,8 @@ static enum wm_status print_answer(const struct scoring *s, struct wm_error *err
     if (st == WM_OK) {
         json_t *nll = s->ids.n > 1 ? json_real(s->nll / (double)(s->ids.n - 1)) : json_null();
         out = json_pack("{s:o,s:o,s:s%,s:o}", "ids", wm_ids_to_json(s->ids.ids, s->ids.n), "greedy",
-                        wm_ids_to_json(s->greedy.ids, s->greedy.n), "text", text.data ? text.data : "", "nll",
-                        nll);
+                        wm_ids_to_json(s->greedy.ids, s->greedy.n), "text", text.data ? text.data : "",
+                        text.len, "nll", nll);
     }
     if (out && s->options->top)
         json_object_set(out, "top", s->top);
