@@ -100,6 +100,8 @@ struct wm_matmul {
     const struct wm_weight *w;
     struct wm_act *y; /* width >= rows of w; is not x */
     bool add;         /* add to y (residual) instead of overwriting */
+    bool precise; /* a face that rounds its input to 8 bits keeps 16 here: for q, k and v, whose errors decide
+                         where attention looks */
 };
 
 /* Which elements of a head are rotated together. */

@@ -1,4 +1,4 @@
-/* kv.c -- the KV cache in 8 bits, and the step that fills it: rope, quantise, write.
+/* kv.c -- the KV cache in 8 bits, and the step that fills it: rope, spread, quantise, write.
  *
  * WHY     A kept conversation costs memory for every token: at 8 bits with one scale per position and head it is half of
  *         16-bit floats, and what attention must read is halved with it.
@@ -132,6 +132,26 @@ static void rotate(float *head, int n, enum wm_rope_pairing pairing, const float
     }
 }
 
+/* --- spreading what is large ------------------------------------------------------------------------------------ */
+
+/* Rope leaves keys with a few elements ten times larger than the rest, and those set the scale that all are rounded
+ * with. Sums and differences of far elements (a Hadamard matrix, orthogonal) spread them; done to q and k alike
+ * it changes no product. Measured on SmolLM2: a third of the error. */
+static void spread(float *head, int n)
+{
+    const float half = 0x1.6a09e6p-1f; /* sqrt(1/2) */
+    for (int apart = n; apart % 32 == 0;) {
+        apart /= 2;
+        for (int first = 0; first < n; first += 2 * apart)
+            for (int i = first; i < first + apart; i += 16)
+                for (int j = i; j < i + 16; j++) {
+                    float a = head[j], b = head[j + apart];
+                    head[j] = (a + b) * half;
+                    head[j + apart] = (a - b) * half;
+                }
+    }
+}
+
 /* --- the operation -------------------------------------------------------------------------------------------- */
 
 struct job {
@@ -156,6 +176,8 @@ static void post_row(const struct job *job, const struct wm_span *span, int32_t 
         for (int32_t h = 0; h < op->heads + op->kv_heads; h++)
             rotate(q + h * n, n, op->rope, cosines, cosines + (size_t)a->rows * (size_t)a->half);
     }
+    for (int32_t h = 0; h < op->heads + op->kv_heads; h++)
+        spread(q + h * n, n);
     int32_t block =
         span->table[op->group].blocks[position / WM_KV_BLOCK - span->table[op->group].first_block];
     int slot = (int)(position % WM_KV_BLOCK);

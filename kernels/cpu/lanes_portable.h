@@ -49,20 +49,27 @@ LANE vf vf_fma(vf a, vf b, vf c)
 {
     return a * b + c;
 }
+/* Bits of a where `mask` is set, else of b. */
+LANE vf choose(vi mask, vf a, vf b)
+{
+    vi x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    x = (x & mask) | (y & ~mask);
+    memcpy(&a, &x, sizeof a);
+    return a;
+}
 LANE vf vf_max(vf a, vf b)
 {
-    EACH(i) b[i] = a[i] > b[i] ? a[i] : b[i];
-    return b;
+    return choose(a > b, a, b);
 }
 LANE vf vf_min(vf a, vf b)
 {
-    EACH(i) b[i] = a[i] < b[i] ? a[i] : b[i];
-    return b;
+    return choose(a < b, a, b);
 }
 LANE vf vf_abs(vf a)
 {
-    EACH(i) a[i] = fabsf(a[i]);
-    return a;
+    return choose(a < 0, -a, a);
 }
 LANE float vf_sum(vf a)
 {
@@ -79,8 +86,8 @@ LANE float vf_top(vf a)
 }
 LANE vf vf_keep(vf a, int first, int last)
 {
-    EACH(i) a[i] = i < first || i > last ? -INFINITY : a[i];
-    return a;
+    vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return choose((lane >= first) & (lane <= last), a, (vf){0} - INFINITY);
 }
 LANE vf vf_of_int(vi a)
 {
@@ -148,14 +155,26 @@ LANE vb vb_high_nibbles(vb a)
 {
     return a >> 4;
 }
+/* Bytes 0 and 2 of each lane, then 1 and 3, in 16-bit products (255 x 128 fits), whose halves are then added. */
+LANE vi add_halves(vi sum, vw products)
+{
+    vi both;
+    memcpy(&both, &products, sizeof both);
+    return sum + ((both << 16) >> 16) + (both >> 16);
+}
 LANE vi vi_dot4(vi sum, vb codes, int32_t x)
 {
-    int8_t xs[4];
-    memcpy(xs, &x, sizeof xs);
-    EACH(i)
-    sum[i] +=
-        codes[4 * i] * xs[0] + codes[4 * i + 1] * xs[1] + codes[4 * i + 2] * xs[2] + codes[4 * i + 3] * xs[3];
-    return sum;
+    vi words;
+    memcpy(&words, &codes, sizeof words);
+    vi even = words & 0x00ff00ff, odd = (words >> 8) & 0x00ff00ff;
+    vi x_even = (vi){0} + ((int32_t)(int8_t)x & 0xffff) + (int32_t)(int8_t)(x >> 16) * 65536;
+    vi x_odd = (vi){0} + ((int32_t)(int8_t)(x >> 8) & 0xffff) + (int32_t)(int8_t)(x >> 24) * 65536;
+    vw w[4];
+    memcpy(&w[0], &even, sizeof even);
+    memcpy(&w[1], &odd, sizeof odd);
+    memcpy(&w[2], &x_even, sizeof x_even);
+    memcpy(&w[3], &x_odd, sizeof x_odd);
+    return add_halves(add_halves(sum, w[0] * w[2]), w[1] * w[3]);
 }
 LANE vi vi_dot4_small(vi sum, vb codes, int32_t x)
 {
@@ -164,15 +183,13 @@ LANE vi vi_dot4_small(vi sum, vb codes, int32_t x)
 
 LANE vw vw_load_s8(const int8_t *p)
 {
-    vw x;
-    for (int i = 0; i < 32; i++)
-        x[i] = p[i];
-    return x;
+    int8_t bytes __attribute__((vector_size(32)));
+    memcpy(&bytes, p, sizeof bytes);
+    return __builtin_convertvector(bytes, vw);
 }
 LANE vi vi_dot2(vi sum, vw codes, int32_t pair)
 {
-    int16_t p[2];
-    memcpy(p, &pair, sizeof p);
-    EACH(i) sum[i] += codes[2 * i] * p[0] + codes[2 * i + 1] * p[1];
-    return sum;
+    vi both;
+    memcpy(&both, &codes, sizeof both);
+    return sum + ((both << 16) >> 16) * (int32_t)(int16_t)pair + (both >> 16) * (pair >> 16);
 }

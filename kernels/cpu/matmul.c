@@ -3,6 +3,9 @@
  * Two passes over the workers, because every panel needs all rows; a few rows are prepared by the caller alone, which
  * takes less time than calling the others. Rows are spread evenly over the tiles (16 rows are two tiles of 8, not
  * 12 and 4), and a chunk of panels goes through all tiles before the next: it stays in the cache.
+ *
+ * A precise product keeps what the first rounding left out as a second set of tiles, and adds their product to the
+ * first's: 16 bits of input for twice the multiplications.
  */
 #include <assert.h>
 
@@ -20,6 +23,7 @@ struct job {
     struct wm_prepare prepare;
     int tiles, tile_rows; /* the last tile may have fewer */
     struct x_group *groups;
+    struct x_group *rest; /* NULL unless precise */
     float *floats;
     size_t tile_groups, tile_floats; /* elements of one tile */
     int64_t panels;                  /* of all parts */
@@ -38,6 +42,7 @@ static void prepare_rows(void *arg, int chunk, int worker)
         size_t tile = (size_t)(r / job->tile_rows);
         job->path->prepare(&job->prepare, act_row(op->x, from), r % job->tile_rows,
                            job->groups ? job->groups + tile * job->tile_groups : NULL,
+                           job->rest ? job->rest + tile * job->tile_groups : NULL,
                            job->floats ? job->floats + tile * job->tile_floats : NULL);
     }
 }
@@ -53,14 +58,21 @@ static void one_panel(const struct job *job, const struct panels *p, int64_t i)
         .cols = job->prepare.cols,
         .y_stride = op->y->stride,
         .outs = p->rows - i * WM_PANEL < WM_PANEL ? (int)(p->rows - i * WM_PANEL) : WM_PANEL,
-        .add = op->add,
     };
     for (int t = 0; t < job->tiles; t++) {
         int first = t * job->tile_rows;
         product.rows = op->rows - first < job->tile_rows ? op->rows - first : job->tile_rows;
-        product.x = is_float ? (const void *)(job->floats + (size_t)t * job->tile_floats)
-                             : (const void *)(job->groups + (size_t)t * job->tile_groups);
         product.y = act_row(op->y, first) + p->first_out + i * WM_PANEL;
+        product.add = op->add;
+        if (is_float)
+            product.x = job->floats + (size_t)t * job->tile_floats;
+        else
+            product.x = job->groups + (size_t)t * job->tile_groups;
+        job->path->product(&product);
+        if (is_float || !job->rest)
+            continue;
+        product.x = job->rest + (size_t)t * job->tile_groups;
+        product.add = true;
         job->path->product(&product);
     }
 }
@@ -102,8 +114,11 @@ enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, str
     };
     job.tile_rows = (op->rows + job.tiles - 1) / job.tiles;
     job.tiles = (op->rows + job.tile_rows - 1) / job.tile_rows;
+    size_t groups = (size_t)job.tiles * job.tile_groups;
     if (w->any_codes)
-        job.groups = cpu_scratch(&be->groups, (size_t)job.tiles * job.tile_groups * sizeof *job.groups);
+        job.groups = cpu_scratch(&be->groups, (op->precise ? 2 : 1) * groups * sizeof *job.groups);
+    if (job.groups && op->precise)
+        job.rest = job.groups + groups;
     if (w->any_floats)
         job.floats = cpu_scratch(&be->floats, (size_t)job.tiles * job.tile_floats * sizeof *job.floats);
     if ((w->any_codes && !job.groups) || (w->any_floats && !job.floats))

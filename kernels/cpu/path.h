@@ -104,9 +104,10 @@ struct wm_cpu_path {
 
     void (*product)(const struct wm_product *p);
 
-    /* Writes row `row` of a tile; either of `groups` and `floats` may be NULL. For WM_PROLOGUE_SWIGLU x is [gate | up]. */
+    /* Writes row `row` of a tile; each of the three may be NULL. `rest` is a tile of what `groups` left out, in the same
+     * form. For WM_PROLOGUE_SWIGLU x is [gate | up]. */
     void (*prepare)(const struct wm_prepare *p, const float *x, int row, struct x_group *groups,
-                    float *floats);
+                    struct x_group *rest, float *floats);
 
     /* codes[i] = x[i] / scale, |codes[i]| <= 127; returns scale. n <= WM_MAX_HEAD_DIM. */
     float (*quantize)(const float *x, int n, int8_t *codes);

@@ -52,11 +52,12 @@ LANE vi codes_of(vf x, float inverse)
     return vi_round(vf_min(vf_max(vf_mul(x, vf_set(inverse)), vf_set(-127)), vf_set(127)));
 }
 
-LANE void quantize_group(vf a, vf b, struct x_group *out)
+/* Quantises 32 inputs and leaves in them what was rounded away. */
+LANE void quantize_group(vf *a, vf *b, struct x_group *out)
 {
-    float top = vf_top(vf_max(vf_abs(a), vf_abs(b)));
+    float top = vf_top(vf_max(vf_abs(*a), vf_abs(*b)));
     float inverse = top > 0 ? 127 / top : 0;
-    vi qa = codes_of(a, inverse), qb = codes_of(b, inverse);
+    vi qa = codes_of(*a, inverse), qb = codes_of(*b, inverse);
     vi_store_s8(out->q, qa);
     vi_store_s8(out->q + 16, qb);
     int32_t first = vi_sum(qa), second = vi_sum(qb);
@@ -66,17 +67,18 @@ LANE void quantize_group(vf a, vf b, struct x_group *out)
     out->minus_128 = -128 * (first + second);
     out->minus_32[0] = -32 * first;
     out->minus_32[1] = -32 * second;
+    *a = vf_fma(vf_of_int(qa), vf_set(-out->scale), *a);
+    *b = vf_fma(vf_of_int(qb), vf_set(-out->scale), *b);
 }
 
 LANE void prepare_with(enum wm_prologue prologue, const struct wm_prepare *p, const float *x, int row,
-                       struct x_group *groups, float *floats)
+                       struct x_group *groups, struct x_group *rest, float *floats)
 {
     vf factor = vf_set(prologue == WM_PROLOGUE_RMS_NORM ? norm_factor(x, p->cols, p->eps) : 1);
     for (size_t i = 0; i < p->cols; i += WM_GROUP) {
         vf a = input(prologue, p, x, factor, i);
         vf b = p->cols - i > 16 ? input(prologue, p, x, factor, i + 16) : vf_set(0);
-        if (groups)
-            quantize_group(a, b, &groups[i / WM_GROUP * WM_TILE_ROWS + (size_t)row]);
+        size_t to = i / WM_GROUP * WM_TILE_ROWS + (size_t)row;
         if (floats) {
             float values[WM_GROUP];
             vf_store(values, a);
@@ -84,21 +86,25 @@ LANE void prepare_with(enum wm_prologue prologue, const struct wm_prepare *p, co
             for (size_t j = 0; j < WM_GROUP && i + j < p->cols; j++)
                 floats[(i + j) * WM_TILE_ROWS + (size_t)row] = values[j];
         }
+        if (groups)
+            quantize_group(&a, &b, &groups[to]);
+        if (rest)
+            quantize_group(&a, &b, &rest[to]);
     }
 }
 
 static void prepare(const struct wm_prepare *p, const float *x, int row, struct x_group *groups,
-                    float *floats)
+                    struct x_group *rest, float *floats)
 {
     switch (p->prologue) {
     case WM_PROLOGUE_NONE:
-        prepare_with(WM_PROLOGUE_NONE, p, x, row, groups, floats);
+        prepare_with(WM_PROLOGUE_NONE, p, x, row, groups, rest, floats);
         break;
     case WM_PROLOGUE_RMS_NORM:
-        prepare_with(WM_PROLOGUE_RMS_NORM, p, x, row, groups, floats);
+        prepare_with(WM_PROLOGUE_RMS_NORM, p, x, row, groups, rest, floats);
         break;
     case WM_PROLOGUE_SWIGLU:
-        prepare_with(WM_PROLOGUE_SWIGLU, p, x, row, groups, floats);
+        prepare_with(WM_PROLOGUE_SWIGLU, p, x, row, groups, rest, floats);
         break;
     }
 }
