@@ -11,8 +11,8 @@
  *         The best rank that fills at least half of the part wins; if none does, the latest of any rank; if there is
  *         none, one word fills the part, and it is cut between two characters as people see them (cluster.h).
  *
- * ALWAYS  (1) The parts in order are the text, but for white space at the cuts.
- *         (2) No part passes the limit, markers included; a marker is never alone.
+ * ALWAYS  (1) The parts in order are the text, but for white space at the cuts, and such that alone would fill a part.
+ *         (2) No part passes the limit, markers included; no part shows nothing.
  *         (3) A UTF-8 sequence is never cut; a cluster only when it is longer than a whole part (10,000 accents on
  *             one letter); a URL only when it does not fit one part.
  *
@@ -46,6 +46,7 @@ struct splitter {
     size_t len, max_units;
     struct place best[RANKS]; /* end == 0: none */
     struct place forced;      /* behind the last cluster that fits */
+    bool visible;             /* the part has one */
 };
 
 static size_t marker_units(const char *marker)
@@ -101,7 +102,8 @@ static size_t note_space(struct splitter *s, const struct place *at, bool after_
         const char *line = memchr(s->text + at->end, '\n', run);
         gone = line ? (size_t)(line - s->text) - at->end + 1 : run;
     }
-    note(s, rank, *at, at->end + gone);
+    if (s->forced.end == at->end) /* otherwise something opened here, and would be cut off empty */
+        note(s, rank, *at, at->end + gone);
     return run;
 }
 
@@ -183,7 +185,7 @@ static void pass_code(struct splitter *s, struct place *at)
         set_forced(s, at);
 }
 
-/* A cluster that is longer than a part: as many of its code points as fit. */
+/* A cluster that is longer than a part, or than what white space left of it: as many of its code points as fit. */
 static void cut_cluster(struct splitter *s, struct place at)
 {
     for (;;) {
@@ -194,7 +196,16 @@ static void cut_cluster(struct splitter *s, struct place at)
             break;
         at.end += n;
         at.units += units;
+        s->visible = true;
     }
+    set_forced(s, &at);
+}
+
+/* White space that is longer than a part: it goes, and the part before it has nothing to show. */
+static void skip_space(struct splitter *s, struct place at)
+{
+    while (at.end < s->len && is_space(s->text[at.end]))
+        at.end++;
     set_forced(s, &at);
 }
 
@@ -202,8 +213,9 @@ static void cut_cluster(struct splitter *s, struct place at)
 static bool walk_part(struct splitter *s, struct place at)
 {
     enum sentence sentence = INSIDE;
-    bool visible = false, spaced = true, in_url = false;
+    bool spaced = true, in_url = false;
     memset(s->best, 0, sizeof s->best);
+    s->visible = false;
     s->forced = (struct place){0};
     while (at.end < s->len) {
         struct piece p = piece_at(s, at.end);
@@ -212,7 +224,7 @@ static bool walk_part(struct splitter *s, struct place at)
             continue;
         }
         if (p.space) {
-            if (visible)
+            if (s->visible)
                 p.bytes = p.units = note_space(s, &at, sentence != INSIDE);
             in_url = false;
             sentence = INSIDE;
@@ -227,7 +239,9 @@ static bool walk_part(struct splitter *s, struct place at)
             sentence = in_url ? INSIDE : sentence_after(sentence, p.code);
         }
         if (!fits(s, &at, p.units)) {
-            if (!visible)
+            if (!s->visible && p.space)
+                skip_space(s, at);
+            else if (!s->visible)
                 cut_cluster(s, at);
             return true;
         }
@@ -235,7 +249,7 @@ static bool walk_part(struct splitter *s, struct place at)
         at.units += p.units;
         spaced = p.space;
         if (!p.space) {
-            visible = true;
+            s->visible = true;
             set_forced(s, &at);
         }
     }
@@ -280,13 +294,16 @@ static void write_part(const struct splitter *s, struct stack open, size_t from,
         wm_buffer_puts(out, s->dialect->close[at.open.style[i]]);
 }
 
-/* Bytes of white space at the start. */
-static size_t space_len(const char *text, size_t len)
+static enum wm_status emit(const struct splitter *s, struct stack open, size_t from, size_t to,
+                           enum wm_status (*part)(void *arg, const char *text, size_t len), void *arg,
+                           struct wm_error *err)
 {
-    size_t n = 0;
-    while (n < len && (is_space(text[n]) || text[n] == WM_STYLED_NOTHING))
-        n++;
-    return n;
+    struct wm_buffer out = WM_BUFFER(to - from + s->max_units);
+    write_part(s, open, from, to, &out);
+    enum wm_status st =
+        out.failed ? wm_fail(err, WM_ENOMEM, "no memory to split a reply") : part(arg, out.data, out.len);
+    wm_buffer_free(&out);
+    return st;
 }
 
 enum wm_status wm_split(const struct wm_dialect *dialect, const char *styled, size_t len, size_t max_units,
@@ -302,22 +319,11 @@ enum wm_status wm_split(const struct wm_dialect *dialect, const char *styled, si
     struct stack open = {.n = 0};
     enum wm_status st = WM_OK;
     for (size_t from = 0; from < len && st == WM_OK;) {
-        size_t space = space_len(styled + from, len - from);
-        if (space == len - from || space > max_units / 2) { /* so much of it is no indentation */
-            from += space;
-            continue;
-        }
-        struct place cut = {.end = len, .next = len};
-        struct place start = {.end = from, .units = stack_units(&open, dialect->open), .open = open};
-        if (walk_part(&s, start))
-            cut = choose(&s);
-        struct wm_buffer out = WM_BUFFER(8 * max_units);
-        write_part(&s, open, from, cut.end, &out);
-        if (out.failed || cut.next <= from)
-            st = wm_fail(err, WM_ENOMEM, "no memory to split a reply");
-        else
-            st = part(arg, out.data, out.len);
-        wm_buffer_free(&out);
+        const struct place start = {.end = from, .units = stack_units(&open, dialect->open), .open = open};
+        const struct place rest = {.end = len, .next = len};
+        struct place cut = walk_part(&s, start) ? choose(&s) : rest;
+        if (s.visible)
+            st = emit(&s, open, from, cut.end, part, arg, err);
         open = cut.open;
         from = cut.next;
     }
