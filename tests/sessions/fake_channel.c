@@ -167,7 +167,8 @@ static enum wm_status platform_send(void *self, struct wm_http_call *call,
         done(arg, &result);
         return WM_OK;
     }
-    enum fate fate = p->fate ? p->fate(p->calls, text) : FATE_SENT;
+    enum fate (*decide)(size_t call, const char *text) = p->fate;
+    enum fate fate = decide ? decide(p->calls, text) : FATE_SENT;
     p->calls++;
     if (fate == FATE_SENT || fate == FATE_LOST || fate == FATE_HOLD)
         accept_message(p, to, ref, text, id, sizeof id);

@@ -35,8 +35,9 @@ enum { SENT_MAX = 20000 };
 struct platform {
     pthread_mutex_t lock;
     struct sent *accepted; /* SENT_MAX */
-    size_t n, calls, effects;
-    enum fate (*fate)(size_t call, const char *text); /* NULL: all sent */
+    size_t n;
+    _Atomic size_t calls, effects;
+    enum fate (*_Atomic fate)(size_t call, const char *text); /* NULL: all sent */
     void (*held_done)(void *arg, const struct wm_http_result *result);
     void *held_arg;
     char *held_id;
@@ -53,9 +54,9 @@ struct model {
     pthread_cond_t work;
     pthread_t thread;
     struct thought *first;
-    bool stop, hold;      /* hold: think until released or cancelled */
-    int errors, silences; /* so many next answers are errors, or empty */
-    size_t requests, prompts_broken;
+    bool stop, hold;              /* hold: think until released or cancelled */
+    _Atomic int errors, silences; /* so many next answers are errors, or empty */
+    _Atomic size_t requests, prompts_broken;
     int context;
     struct past *past; /* per owner: what a next prompt must begin with */
 };
