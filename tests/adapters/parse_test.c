@@ -287,7 +287,7 @@ static void a_batch_gives_all_its_events_in_order(void **state)
     struct wm_event_list list = events_of(body.data);
     assert_int_equal(list.n, UPDATES);
     for (int i = 0; i < UPDATES; i++)
-        assert_int_equal(atoi(list.events[i].text), i);
+        assert_int_equal(strtol(list.events[i].text, NULL, 10), i);
     wm_event_list_free(&list);
     wm_buffer_free(&body);
 }

@@ -51,7 +51,7 @@ static bool read_request(int fd, char *text)
             len >= (size_t)(body - text) + 4 + (length && length < body ? strtoul(length + 16, NULL, 10) : 0))
             return true;
         ssize_t n = len < REQUEST_MAX - 1 ? recv(fd, text + len, REQUEST_MAX - 1 - len, 0) : 0;
-        if (n <= 0)
+        if (n <= 0 || text[0] == 0x16) /* a TLS handshake: not here */
             return false;
         len += (size_t)n;
         text[len] = '\0';
