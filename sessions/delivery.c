@@ -18,6 +18,7 @@
 enum {
     AGAIN_MS = 1000,     /* after trouble of our own */
     LOOK_AGAIN_MS = 200, /* at an unknown row while webhooks are still unread */
+    SHORT_NAP_MS = 2000,
     LONGEST_NAP_MS = 60000,
     ACCOUNT_HOLD_MS = 10000 /* longest that one row's refusal slows its whole channel */
 };
@@ -292,10 +293,16 @@ static void claim(struct wm_director *d, struct wm_talk *talk)
     wm_director_to_store(d, &j->job, claimed, free_note);
 }
 
+/* Whoever waits long keeps no texts in memory: they are read again. */
 static void nap(struct wm_director *d, struct wm_talk *talk, int64_t ms)
 {
     if (ms > LONGEST_NAP_MS)
         ms = LONGEST_NAP_MS;
+    if (ms > SHORT_NAP_MS && talk->parcel) {
+        wm_outbox_load_drop(&talk->parcel->job.note);
+        talk->parcel = NULL;
+        talk->outgoing = true;
+    }
     wm_talks_due(&d->talks, talk, wm_director_now(d) + (ms > 0 ? ms : 1));
 }
 
@@ -379,7 +386,10 @@ void wm_delivery_step(struct wm_director *d, struct wm_talk *talk)
 
 void wm_delivery_settled(struct wm_director *d, struct wm_talk *talk, int64_t row)
 {
-    if (!talk->busy && talk->parcel && talk->row < talk->parcel->n && row_of(talk)->id == row &&
-        row_of(talk)->unknown)
+    if (talk->busy || !(talk->outgoing || talk->parcel))
+        return;
+    if (!talk->parcel)
+        wm_talk_step(d, talk); /* it naps: perhaps on this row */
+    else if (talk->row < talk->parcel->n && row_of(talk)->id == row && row_of(talk)->unknown)
         next_row(d, talk);
 }

@@ -18,7 +18,8 @@
  *         (2) Whatever a talk does may be lost: the store lists the conversations that wait (waiting.c), and from there
  *             all of it begins again.
  *
- * LIMITS  WM_TALKS_MAX conversations in memory; more wait on disk and come in when there is room.
+ * LIMITS  WM_TALKS_MAX conversations in memory; more wait on disk and come in when there is room. THINKING of them have
+ *         a prompt in memory.
  */
 #include "sessions/director_parts.h"
 
@@ -28,7 +29,11 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
-enum { LOOK_EVERY_MS = 1000, BUSY_SLEEP_MS = 20 };
+enum {
+    LOOK_EVERY_MS = 1000,
+    BUSY_SLEEP_MS = 20, /* while closing */
+    THINKING = 128      /* twice what an engine runs in one step */
+};
 
 int64_t wm_director_now(const struct wm_director *d)
 {
@@ -114,11 +119,23 @@ void wm_talk_step(struct wm_director *d, struct wm_talk *talk)
     }
     int64_t over = burst_over_ms(talk);
     if (wm_director_now(d) >= over) {
-        talk->phase = WM_PHASE_THINKING;
-        wm_thinking_begin(d, talk);
+        wm_talks_line_up(&d->talks, talk);
     } else {
         talk->phase = WM_PHASE_GATHERING;
         wm_talks_due(&d->talks, talk, over);
+    }
+}
+
+/* Lets as many conversations think as the engine can use; the rest hold nothing but their place in the queue. */
+static void admit(struct wm_director *d)
+{
+    for (struct wm_talk *talk; d->thinking < THINKING && (talk = d->talks.line_first) && !d->closing;) {
+        wm_talks_step_out(&d->talks, talk);
+        if (talk->busy || talk->outgoing || talk->parcel)
+            continue; /* something came before it; it lines up again afterwards */
+        talk->phase = WM_PHASE_THINKING;
+        d->thinking++;
+        wm_thinking_begin(d, talk);
     }
 }
 
@@ -291,6 +308,7 @@ static void *run(void *arg)
             note->deliver(d, note);
         }
         fire(d);
+        admit(d);
         wm_inbound_pump(d);
         wm_waiting_pump(d);
         d->o.counters->active = d->talks.n;

@@ -34,6 +34,7 @@ struct wm_director {
 
     /* what is under way */
     int jobs_out, turns_out, calls_out;
+    int thinking; /* conversations from the load of a turn to its commit */
     bool closing;
     int64_t close_by_ms; /* real monotonic time */
 

@@ -1,4 +1,5 @@
-/* talks.c -- see talks.h: a hash table with chains, and a binary heap whose members know their place. */
+/* talks.c -- see talks.h: a hash table with chains, a binary heap whose members know their place, and a
+ * queue. */
 #include "sessions/talks.h"
 
 #include <stdlib.h>
@@ -123,8 +124,38 @@ struct wm_talk *wm_talks_first(const struct wm_talks *t)
     return t->heap_n ? t->heap[1] : NULL;
 }
 
+void wm_talks_line_up(struct wm_talks *t, struct wm_talk *talk)
+{
+    if (talk->lined_up)
+        return;
+    talk->lined_up = true;
+    talk->before = t->line_last;
+    talk->behind = NULL;
+    if (t->line_last)
+        t->line_last->behind = talk;
+    else
+        t->line_first = talk;
+    t->line_last = talk;
+}
+
+void wm_talks_step_out(struct wm_talks *t, struct wm_talk *talk)
+{
+    if (!talk->lined_up)
+        return;
+    talk->lined_up = false;
+    if (talk->before)
+        talk->before->behind = talk->behind;
+    else
+        t->line_first = talk->behind;
+    if (talk->behind)
+        talk->behind->before = talk->before;
+    else
+        t->line_last = talk->before;
+}
+
 void wm_talks_remove(struct wm_talks *t, struct wm_talk *talk)
 {
+    wm_talks_step_out(t, talk);
     wm_talks_due(t, talk, INT64_MAX);
     struct wm_talk **at = bucket_of(t, talk->id);
     while (*at != talk)

@@ -33,6 +33,9 @@ struct wm_talk {
     int64_t due_ms; /* monotonic; the heap is ordered by it */
     size_t heap_at; /* 0: not in the heap */
     struct wm_talk *next;
+
+    bool lined_up; /* in the queue before the engine */
+    struct wm_talk *before, *behind;
 };
 
 struct wm_talks {
@@ -40,6 +43,7 @@ struct wm_talks {
     size_t n, n_buckets;
     struct wm_talk **heap; /* 1-based */
     size_t heap_n, heap_cap;
+    struct wm_talk *line_first, *line_last;
 };
 
 enum { WM_TALKS_MAX = 65536 }; /* past it conversations wait on disk */
@@ -55,6 +59,10 @@ void wm_talks_remove(struct wm_talks *t, struct wm_talk *talk);
 
 /* Due at `at_ms`, whatever it was before; INT64_MAX: not at all. */
 void wm_talks_due(struct wm_talks *t, struct wm_talk *talk, int64_t at_ms);
+/* The queue before the engine: who lines up first thinks first. Lining up twice is fine. */
+void wm_talks_line_up(struct wm_talks *t, struct wm_talk *talk);
+void wm_talks_step_out(struct wm_talks *t, struct wm_talk *talk); /* not in it is fine */
+
 /* The one due first, or NULL. */
 struct wm_talk *wm_talks_first(const struct wm_talks *t);
 

@@ -53,10 +53,17 @@ static void turn_drop(struct wm_note *note)
     turn_free((struct wm_turn *)note);
 }
 
+/* The conversation leaves the engine's door to the next one. */
+static void leave(struct wm_director *d, struct wm_talk *talk)
+{
+    talk->busy = false;
+    d->thinking--;
+}
+
 static void pause_turn(struct wm_director *d, struct wm_talk *talk, int64_t ms)
 {
+    leave(d, talk);
     talk->waiting = true;
-    talk->busy = false;
     talk->hold_ms = wm_director_now(d) + wm_director_jitter(d, ms);
     wm_talk_step(d, talk);
 }
@@ -69,8 +76,8 @@ static void committed(struct wm_director *d, struct wm_note *note)
     struct wm_counters *c = d->o.counters;
     wm_director_job_back(d);
     struct wm_talk *talk = wm_talks_find(&d->talks, j->load->conversation);
-    talk->busy = false;
     if (j->job.status == WM_OK) {
+        leave(d, talk);
         talk->failures = 0;
         talk->waiting |= j->load->more;
         talk->since_ms = talk->waiting ? wm_director_wall(d) : 0;
@@ -295,7 +302,7 @@ static void loaded(struct wm_director *d, struct wm_note *note)
             commit(d, talk, load, NULL, NULL, NULL);
             return;
         case WM_TURN_NOTHING:
-            talk->busy = false;
+            leave(d, talk);
             talk->since_ms = talk->waiting ? talk->since_ms : 0;
             wm_talk_step(d, talk);
             break;
