@@ -221,11 +221,10 @@ static void deliver_end(struct wm_http_message *m)
     struct wm_http_exchange *x = m->x;
     struct wm_http_connection *c = x->connection;
     if (c) {
-        /* A stream that lost a piece must not look whole: the peer sees it break off. */
-        bool whole = !atomic_load(&x->stream.gone) && c->state == WM_HTTP_STREAMING &&
-                     wm_http_connection_stream(c, NULL, 0, true);
         part(x);
-        if (!whole)
+        /* A stream that lost a piece must not look whole: the peer sees it break off. */
+        bool whole = !atomic_load(&x->stream.gone) && c->state == WM_HTTP_STREAMING;
+        if (!whole || !wm_http_connection_stream(c, NULL, 0, true))
             wm_http_connection_end(c);
     }
     wm_http_exchange_free(x); /* the message lies in it */
