@@ -82,15 +82,16 @@ static bool answer(int fd, const char *path, int nth)
     if (strncmp(path, "/silent ", 8) == 0)
         wait_for_hangup(fd);
     if (strncmp(path, "/busy ", 6) == 0)
-        say(fd, "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     if (strncmp(path, "/later ", 7) == 0)
-        say(fd, "HTTP/1.1 503 No\r\nRetry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 503 No\r\nRetry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\nContent-Length: "
+                "0\r\nConnection: close\r\n\r\n");
     if (strncmp(path, "/never ", 7) == 0)
-        say(fd, "HTTP/1.1 503 No\r\nRetry-After: 99999999\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 503 No\r\nRetry-After: 99999999\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     if (strncmp(path, "/past ", 6) == 0)
-        say(fd, "HTTP/1.1 503 No\r\nRetry-After: -5\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 503 No\r\nRetry-After: -5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     if (strncmp(path, "/moved ", 7) == 0)
-        say(fd, "HTTP/1.1 302 Moved\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 302 Moved\r\nLocation: /ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     if (strncmp(path, "/long ", 6) == 0) {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
         for (int i = 0; i < 1000; i++)
