@@ -36,7 +36,7 @@ static void drop_oldest(struct wm_sim *sim)
 }
 
 struct sim_log *wm_sim_log_add(struct wm_sim *sim, int64_t now_ms, bool outward, int contact,
-                               const char *title, const char *request, size_t len)
+                               const char *what, const char *title, const char *request, size_t len)
 {
     struct sim_log *entry = calloc(1, sizeof *entry);
     if (!entry)
@@ -48,6 +48,7 @@ struct sim_log *wm_sim_log_add(struct wm_sim *sim, int64_t now_ms, bool outward,
                               .outward = outward,
                               .contact = contact,
                               .request = keep(request, len)};
+    snprintf(entry->what, sizeof entry->what, "%s", what);
     snprintf(entry->title, sizeof entry->title, "%s", title);
     for (char *c = entry->title; *c; c++) /* a path is a stranger's bytes */
         if (*c < ' ' || *c > '~')

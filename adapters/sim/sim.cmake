@@ -18,6 +18,7 @@ add_library(wm_sim STATIC
     sim/panel.c
     sim/payload.c
     sim/people.c
+    sim/sending.c
     sim/sim.c
     sim/statuses.c
     sim/verbs.c

@@ -45,11 +45,11 @@ static json_t *message_json(const struct wm_sim *sim, const struct sim_message *
 
 static json_t *log_json(const struct wm_sim *sim, const struct sim_log *e)
 {
-    return json_pack("{s:I, s:I, s:I, s:b, s:i, s:i, s:s?, s:s, s:s, s:s?, s:s?}", "seq", (json_int_t)e->seq,
-                     "at_ms", (json_int_t)e->at_ms, "took_ms", (json_int_t)e->took_ms, "outward", e->outward,
-                     "status", e->status, "attempt", e->attempt, "contact",
-                     e->contact < 0 ? NULL : sim->contacts[e->contact].wa_id, "title", e->title, "note",
-                     e->note, "request", e->request, "answer", e->answer);
+    return json_pack("{s:I, s:I, s:I, s:b, s:i, s:i, s:s?, s:s, s:s, s:s, s:s?, s:s?}", "seq",
+                     (json_int_t)e->seq, "at_ms", (json_int_t)e->at_ms, "took_ms", (json_int_t)e->took_ms,
+                     "outward", e->outward, "status", e->status, "attempt", e->attempt, "contact",
+                     e->contact < 0 ? NULL : sim->contacts[e->contact].wa_id, "what", e->what, "title",
+                     e->title, "note", e->note, "request", e->request, "answer", e->answer);
 }
 
 static json_t *hooks_json(const struct wm_sim *sim)

@@ -67,6 +67,7 @@ struct sim_hook *wm_sim_hook_add(struct wm_sim *sim, int64_t now_ms, const struc
                               .body = body,
                               .len = strlen(body),
                               .is_status = is_status,
+                              .mark = m->mark,
                               .born_ms = now_ms,
                               .due_ms = now_ms};
     sim->hooks[sim->n_hooks++] = hook;
@@ -89,11 +90,11 @@ static void shake_hands(struct wm_sim *sim, int64_t now_ms)
         sim->handshake_due_ms = now_ms + HANDSHAKE_WAIT_MS;
         return;
     }
-    char title[sizeof((struct sim_log *)0)->title];
-    snprintf(title, sizeof title, "GET %s (verification)", path_of(sim->webhook_url));
+    char title[WM_SIM_TITLE];
+    snprintf(title, sizeof title, "GET %s", path_of(sim->webhook_url));
     struct sim_log *entry = sim->handshake_log ? wm_sim_log_at(sim, sim->handshake_log) : NULL;
     if (!entry) /* one entry for all attempts: the page shows that we still wait */
-        entry = wm_sim_log_add(sim, now_ms, true, -1, title, NULL, 0);
+        entry = wm_sim_log_add(sim, now_ms, true, -1, "verification", title, NULL, 0);
     sim->handshake_log = entry ? entry->seq : 0;
     if (entry)
         entry->attempt++;
@@ -154,11 +155,12 @@ static void post(struct wm_sim *sim, int64_t now_ms, struct sim_hook *hook)
         return;
     }
     call->timeout_ms = ANSWER_MS;
-    const struct sim_message *m = wm_sim_message_at(sim, hook->message);
-    char title[sizeof((struct sim_log *)0)->title];
-    snprintf(title, sizeof title, "%s%s%s", path_of(sim->webhook_url),
-             hook->is_status ? " status" : " message", m ? "" : " (its message has left)");
-    struct sim_log *entry = wm_sim_log_add(sim, now_ms, true, hook->contact, title, hook->body, hook->len);
+    char title[WM_SIM_TITLE], what[32];
+    snprintf(title, sizeof title, "POST %s", path_of(sim->webhook_url));
+    snprintf(what, sizeof what, "%s%s", hook->is_status ? "status " : "message",
+             hook->is_status ? wm_sim_mark_name(hook->mark) : "");
+    struct sim_log *entry =
+        wm_sim_log_add(sim, now_ms, true, hook->contact, what, title, hook->body, hook->len);
     hook->attempts++;
     if (entry) {
         entry->attempt = hook->attempts;

@@ -81,7 +81,8 @@ struct sim_hook {
     char *body;
     size_t len;
     bool is_status;
-    bool ordered; /* waits for the contact's earlier ordered webhooks */
+    enum sim_mark mark; /* the news of a status */
+    bool ordered;       /* waits for the contact's earlier ordered webhooks */
     bool in_flight;
     bool lose_answer;   /* fault: the next answer counts as none */
     bool bad_signature; /* fault: the next post is signed wrongly */
@@ -135,15 +136,18 @@ struct sim_fault {
 
 /* --- the panel: panel.c -------------------------------------------------------------------------------------- */
 
+enum { WM_SIM_TITLE = 160 }; /* bytes; longer ones are cut */
+
 struct sim_log {
     uint64_t seq;
     int64_t at_ms, took_ms;
     bool outward; /* from Meta to the gateway */
     int status;   /* 0: still open; -1: no answer */
     int attempt;
-    int contact;     /* -1: unknown */
-    char title[160]; /* "POST /webhooks/whatsapp" */
-    char note[96];   /* what the person who reads should know: the fault, the cause */
+    int contact;              /* -1: unknown */
+    char what[32];            /* "status read": what the call is about */
+    char title[WM_SIM_TITLE]; /* "POST /webhooks/whatsapp" */
+    char note[96];            /* what the person who reads should know: the fault, the cause */
     char *request, *answer;
 };
 
@@ -250,7 +254,15 @@ void wm_sim_faults_clear(struct wm_sim *sim);
 double wm_sim_chance(struct wm_sim *sim); /* [0, 1) */
 const char *wm_sim_fault_name(enum sim_fault_kind kind);
 
-/* graph.c and graph_error.c */
+/* graph.c, sending.c, graph_error.c */
+struct sim_call { /* a Graph call on its way through; strings are static */
+    int64_t now_ms;
+    int contact;      /* -1: unknown so far */
+    const char *what; /* for the panel: what it is ... */
+    const char *note; /* ... and what befell it */
+    struct wm_sim_response *out;
+};
+void wm_sim_send(struct wm_sim *sim, struct sim_call *call, const json_t *json);
 void wm_sim_graph(struct wm_sim *sim, int64_t now_ms, const struct wm_sim_request *request,
                   struct wm_sim_response *out);
 /* Writes Meta's error answer; `details` may be NULL. An unlisted code answers 400. */
@@ -271,8 +283,9 @@ void wm_sim_media_bytes(struct wm_sim *sim, int64_t now_ms, const struct wm_sim_
 void wm_sim_media_reset(struct wm_sim *sim);
 
 /* panel.c */
+/* `what` in words; `title`: method and path. NULL: no memory. */
 struct sim_log *wm_sim_log_add(struct wm_sim *sim, int64_t now_ms, bool outward, int contact,
-                               const char *title, const char *request, size_t len); /* NULL: no memory */
+                               const char *what, const char *title, const char *request, size_t len);
 void wm_sim_log_end(struct wm_sim *sim, int64_t now_ms, struct sim_log *entry, int status, const char *answer,
                     size_t len);
 struct sim_log *wm_sim_log_at(const struct wm_sim *sim, uint64_t seq);

@@ -270,7 +270,7 @@ function callRow(e) {
   const details = make("details", {},
     make("summary", {},
       make("span", { class: "way", "aria-label": e.outward ? "to the gateway" : "from the gateway", title: e.outward ? "Meta to the gateway" : "the gateway to Meta" }, e.outward ? "→" : "←"),
-      make("span", { class: "title", title: e.title }, e.title),
+      make("span", { class: "title", title: e.title }, e.what ? make("b", {}, e.what) : "", e.title),
       make("span", { class: `code ${tone}` }, code), sub));
   details.addEventListener("toggle", () => { // bodies are built when somebody looks
     if (!details.open || details.querySelector(".bodies")) return;
