@@ -413,7 +413,8 @@ static enum wm_status attention_half(struct wm_forward *p, const struct wm_run *
                                                         .norm = layer->attn_norm,
                                                         .eps = (float)s->rms_eps,
                                                         .w = layer->qkv,
-                                                        .y = p->qkv},
+                                                        .y = p->qkv,
+                                                        .precise = true},
                                     err);
     if (st == WM_OK)
         st = ops->qkv_post(p->be, run->batch,
