@@ -4,8 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What templating leaves when nobody filled the value in. A longer value made of such a word and padding is the
- * owner's own doing. */
+/* What templating and examples leave when nobody filled the value in. */
 static const char *const placeholders[] = {"undefined",
                                            "null",
                                            "nil",
@@ -13,15 +12,12 @@ static const char *const placeholders[] = {"undefined",
                                            "changeme",
                                            "change-me",
                                            "change_me",
-                                           "secret",
-                                           "todo",
-                                           "example",
-                                           "password",
-                                           "default",
                                            "your-app-secret",
                                            "your_app_secret",
                                            "your-access-token",
-                                           "your_access_token"};
+                                           "your_access_token",
+                                           "your-verify-token",
+                                           "your_verify_token"};
 
 static int is_placeholder(const char *value)
 {
