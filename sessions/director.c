@@ -302,11 +302,6 @@ static void *run(void *arg)
 {
     struct wm_director *d = arg;
     while (!closed(d)) {
-        for (struct wm_letter *l = wm_mailbox_wait(d->o.box, sleep_ms(d)), *next; l; l = next) {
-            struct wm_note *note = (struct wm_note *)l;
-            next = l->next;
-            note->deliver(d, note);
-        }
         fire(d);
         admit(d);
         wm_inbound_pump(d);
@@ -316,6 +311,11 @@ static void *run(void *arg)
         if (now >= d->next_look_ms) {
             look(d);
             d->next_look_ms = now + LOOK_EVERY_MS;
+        }
+        for (struct wm_letter *l = wm_mailbox_wait(d->o.box, sleep_ms(d)), *next; l; l = next) {
+            struct wm_note *note = (struct wm_note *)l;
+            next = l->next;
+            note->deliver(d, note);
         }
     }
     return NULL;

@@ -11,8 +11,8 @@
  *                    +--> BEGIN .. COMMIT --> done(OK), feed, answers
  *           jobs   --+         \-- failed --> done(EIO); jobs wait; close, reopen, probe
  *
- *         Share: while bodies wait, jobs may use JOB_SHARE of the bodies' time; what a job overdraws it pays back by
- *         waiting. Alone, jobs use all of it.
+ *         Share: while bodies come, jobs earn 1/JOB_SHARE of the time that passes; what a job overdraws is paid back
+ *         by waiting. Alone, jobs use all of it. So a flood of bodies slows the events behind it, never stops them.
  *
  * ALWAYS  (1) `done(WM_OK)` and an answer mean: the COMMIT has returned, the log is synced.
  *         (2) After a failed write nothing of that connection is believed: roll back, close, open anew. The frames of
@@ -36,8 +36,8 @@ enum {
     INGEST_LETTERS = 65536,
     ROUND_BODIES = 512,
     ROUND_BYTES = 8 << 20,
-    JOB_SHARE = 2,        /* jobs get 1/JOB_SHARE of the time that bodies take */
-    JOB_SLICE_US = 8000,  /* of one round without bodies */
+    JOB_SHARE = 2,        /* jobs get 1/JOB_SHARE of the time while bodies come */
+    JOB_SLICE_US = 8000,  /* longest that one round does jobs, but for the last of them */
     COMMIT_WINDOW = 1024, /* commits that commit_us_max looks back on */
     PRUNE_EVERY_MS = 10000,
     RETRY_FIRST_MS = 20,
@@ -61,8 +61,8 @@ struct wm_store {
     bool rung, stop;
     _Atomic size_t waiting_bytes;
     /* store thread only */
-    struct list bodies, jobs; /* taken, not yet written */
-    int64_t overdrawn_us;
+    struct list bodies, jobs;        /* taken, not yet written */
+    int64_t credit_us, last_jobs_us; /* time that jobs may use; < 0: they have overdrawn */
     int64_t prune_at_ms, recovered_ms;
     int wal_pages;
     uint64_t recent_us[COMMIT_WINDOW];
@@ -193,26 +193,22 @@ static void run_job(struct wm_store *s, struct wm_job *job)
     wm_db_do(db, "RELEASE job", "");
 }
 
-static void run_jobs(struct wm_store *s, struct round *r, int64_t bodies_us)
+static void run_jobs(struct wm_store *s, struct round *r)
 {
-    bool alone = r->n_bodies == 0 && !s->bodies.first;
-    if (alone)
-        s->overdrawn_us = 0;
-    else
-        s->overdrawn_us -= bodies_us / JOB_SHARE;
     int64_t begin = wm_now_us();
-    while (s->jobs.first && s->db.code == SQLITE_OK) {
-        int64_t used = wm_now_us() - begin;
-        if (alone ? used > JOB_SLICE_US : s->overdrawn_us + used > 0)
-            break;
+    bool alone = r->n_bodies == 0 && !s->bodies.first;
+    s->credit_us += (begin - s->last_jobs_us) / JOB_SHARE;
+    if (alone || s->credit_us > JOB_SLICE_US)
+        s->credit_us = JOB_SLICE_US; /* no more is saved up */
+    int64_t used = 0;
+    while (s->jobs.first && s->db.code == SQLITE_OK && used < s->credit_us) {
         struct wm_job *job = (struct wm_job *)list_pop(&s->jobs);
         list_add(&r->jobs, &job->note.letter);
         run_job(s, job);
+        used = wm_now_us() - begin;
     }
-    if (!alone)
-        s->overdrawn_us += wm_now_us() - begin;
-    if (s->overdrawn_us < 0)
-        s->overdrawn_us = 0; /* nothing is saved up */
+    s->credit_us -= used;
+    s->last_jobs_us = begin;
 }
 
 static void prune(struct wm_store *s)
@@ -280,10 +276,9 @@ static bool do_round(struct wm_store *s)
     struct round r = {0};
     list_init(&r.bodies);
     list_init(&r.jobs);
-    int64_t begin = wm_now_us();
     wm_db_do(db, "BEGIN IMMEDIATE", "");
     write_bodies(s, &r);
-    run_jobs(s, &r, wm_now_us() - begin);
+    run_jobs(s, &r);
     prune(s);
     wm_db_rest(db);
     int64_t commit = wm_now_us();
