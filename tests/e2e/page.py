@@ -171,11 +171,10 @@ class Page:
         assert "Paris" in answer, f"the answer is: {answer}"
 
     def the_panel_shows_the_webhook_and_the_calls(self):
-        self.browser.wait("[...document.querySelectorAll('.call .title')].some(t => t.textContent.includes('status'))", 10,
-                          "a status webhook in the panel")
-        assert self.browser.js("document.getElementById('n-pending').textContent") is not None
-        self.browser.js("[...document.querySelectorAll('.call')].find(c => c.textContent.includes(' message'))"
-                        ".querySelector('summary').click()")
+        titled = "[...document.querySelectorAll('.call')].find(c => c.querySelector('.title b')?.textContent === '%s')"
+        for what in ("verification", "message", "read and typing", "reply", "status sent", "status read"):
+            self.browser.wait(titled % what + " !== undefined", 10, f"'{what}' in the panel")
+        self.browser.js(titled % "message" + ".querySelector('summary').click()")
         self.browser.wait("document.querySelector('.call pre')?.textContent.includes('whatsapp_business_account')", 5,
                           "the webhook's body")
         self.browser.picture("page.png")
