@@ -329,7 +329,7 @@ enum wm_status wm_director_new(const struct wm_director_options *options,
     if (!d)
         return wm_fail(err, WM_ENOMEM, "no memory for the director");
     d->o = *options;
-    d->bodies_end = &d->bodies;
+    wm_letters_init(&d->bodies);
     d->seen_id = options->watermark;
     d->list_wanted = true;
     d->started_ms = wm_director_now(d);

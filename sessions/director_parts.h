@@ -9,6 +9,7 @@
 
 #include "sessions/desk.h"
 #include "sessions/director.h"
+#include "sessions/letters.h"
 #include "sessions/lines.h"
 #include "sessions/outbox_rows.h"
 #include "sessions/talks.h"
@@ -22,11 +23,11 @@ struct wm_director {
     bool running;
 
     /* inbound */
-    struct wm_letter *bodies, **bodies_end; /* to be parsed, in order of id */
-    int64_t seen_id;                        /* newest body taken, from the feed or from disk */
-    int records_out;                        /* jobs at the store */
-    bool page_out;                          /* a page of the inbox is being read */
-    int64_t read_hold_ms;                   /* after a failure: not before */
+    struct wm_letters bodies; /* to be parsed, in order of id */
+    int64_t seen_id;          /* newest body taken, from the feed or from disk */
+    int records_out;          /* jobs at the store */
+    bool page_out;            /* a page of the inbox is being read */
+    int64_t read_hold_ms;     /* after a failure: not before */
 
     /* conversations that wait on disk */
     bool list_wanted, list_out;

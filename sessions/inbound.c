@@ -44,8 +44,7 @@ static void page_drop(struct wm_note *note)
 static void append_body(struct wm_director *d, struct wm_body *body)
 {
     body->note.letter.next = NULL;
-    *d->bodies_end = &body->note.letter;
-    d->bodies_end = &body->note.letter.next;
+    wm_letters_add(&d->bodies, &body->note.letter);
     d->seen_id = body->id;
 }
 
@@ -225,17 +224,6 @@ static void recorded(struct wm_director *d, struct wm_note *note)
 
 /* --- the pump ------------------------------------------------------------------------------------------------- */
 
-static struct wm_body *next_body(struct wm_director *d)
-{
-    struct wm_letter *l = d->bodies;
-    if (!l)
-        return NULL;
-    d->bodies = l->next;
-    if (!d->bodies)
-        d->bodies_end = &d->bodies;
-    return (struct wm_body *)l;
-}
-
 /* False without memory: tried again at the next turn of the loop. */
 static bool record_batch(struct wm_director *d)
 {
@@ -246,11 +234,11 @@ static bool record_batch(struct wm_director *d)
     j->human_ms = d->o.human_ms;
     j->job.apply = wm_record_apply;
     size_t bytes = 0, events = 0;
-    while (d->bodies && j->n < WM_RECORD_BODIES && bytes < BATCH_BYTES && events < BATCH_EVENTS) {
+    while (d->bodies.first && j->n < WM_RECORD_BODIES && bytes < BATCH_BYTES && events < BATCH_EVENTS) {
         struct wm_reading *r = &j->readings[j->n];
-        if (!read_body(d, (struct wm_body *)d->bodies, r))
+        if (!read_body(d, (struct wm_body *)d->bodies.first, r))
             break;
-        next_body(d);
+        wm_letters_pop(&d->bodies);
         j->n++;
         bytes += r->body->len;
         events += r->list.n;
@@ -266,15 +254,15 @@ static bool record_batch(struct wm_director *d)
 
 void wm_inbound_pump(struct wm_director *d)
 {
-    while (d->bodies && d->records_out < RECORDS_OUT && !d->closing && record_batch(d))
+    while (d->bodies.first && d->records_out < RECORDS_OUT && !d->closing && record_batch(d))
         ;
-    if (!d->bodies && !d->page_out && !d->closing && wm_feed_dry(d->o.feed) &&
+    if (!d->bodies.first && !d->page_out && !d->closing && wm_feed_dry(d->o.feed) &&
         wm_director_now(d) >= d->read_hold_ms)
         read_on(d);
 }
 
 void wm_inbound_end(struct wm_director *d)
 {
-    for (struct wm_body *body; (body = next_body(d));)
-        wm_body_free(body);
+    for (struct wm_letter *l; (l = wm_letters_pop(&d->bodies));)
+        wm_body_free((struct wm_body *)l);
 }

@@ -30,6 +30,7 @@
 #include "kernels/base/log.h"
 #include "sessions/checkpoint.h"
 #include "sessions/inbox.h"
+#include "sessions/letters.h"
 #include "sessions/schema.h"
 
 enum {
@@ -42,10 +43,6 @@ enum {
     PRUNE_EVERY_MS = 10000,
     RETRY_FIRST_MS = 20,
     RETRY_LAST_MS = 1000
-};
-
-struct list {
-    struct wm_letter *first, **last;
 };
 
 struct wm_store {
@@ -61,52 +58,13 @@ struct wm_store {
     bool rung, stop;
     _Atomic size_t waiting_bytes;
     /* store thread only */
-    struct list bodies, jobs;        /* taken, not yet written */
+    struct wm_letters bodies, jobs;  /* taken, not yet written */
     int64_t credit_us, last_jobs_us; /* time that jobs may use; < 0: they have overdrawn */
     int64_t prune_at_ms, recovered_ms;
     int wal_pages;
     uint64_t recent_us[COMMIT_WINDOW];
     size_t recent_at;
 };
-
-/* --- lists ---------------------------------------------------------------------------------------------------- */
-
-static void list_init(struct list *l)
-{
-    l->first = NULL;
-    l->last = &l->first;
-}
-
-static void list_add(struct list *l, struct wm_letter *letters)
-{
-    *l->last = letters;
-    while (*l->last)
-        l->last = &(*l->last)->next;
-}
-
-static struct wm_letter *list_pop(struct list *l)
-{
-    struct wm_letter *letter = l->first;
-    if (!letter)
-        return NULL;
-    l->first = letter->next;
-    if (!l->first)
-        l->last = &l->first;
-    letter->next = NULL;
-    return letter;
-}
-
-/* Puts `front` before what is in `l` and leaves `front` empty. */
-static void list_unpop(struct list *l, struct list *front)
-{
-    if (!front->first)
-        return;
-    *front->last = l->first;
-    if (!l->first)
-        l->last = front->last;
-    l->first = front->first;
-    list_init(front);
-}
 
 /* --- waking --------------------------------------------------------------------------------------------------- */
 
@@ -149,14 +107,14 @@ static bool stopping(struct wm_store *s)
 
 static void take_letters(struct wm_store *s)
 {
-    list_add(&s->bodies, wm_mailbox_take(s->bodies_in));
-    list_add(&s->jobs, wm_mailbox_take(s->jobs_in));
+    wm_letters_add(&s->bodies, wm_mailbox_take(s->bodies_in));
+    wm_letters_add(&s->jobs, wm_mailbox_take(s->jobs_in));
 }
 
 /* --- one round ------------------------------------------------------------------------------------------------ */
 
 struct round {
-    struct list bodies, jobs;
+    struct wm_letters bodies, jobs;
     int64_t first_arrived_ms;
     size_t n_bodies, bytes;
 };
@@ -165,10 +123,10 @@ static void write_bodies(struct wm_store *s, struct round *r)
 {
     while (s->bodies.first && r->n_bodies < ROUND_BODIES && r->bytes < ROUND_BYTES &&
            s->db.code == SQLITE_OK) {
-        struct wm_body *body = (struct wm_body *)list_pop(&s->bodies);
+        struct wm_body *body = (struct wm_body *)wm_letters_pop(&s->bodies);
         if (r->n_bodies == 0)
             r->first_arrived_ms = body->arrived_ms;
-        list_add(&r->bodies, &body->note.letter);
+        wm_letters_add(&r->bodies, &body->note.letter);
         r->n_bodies++;
         r->bytes += body->len;
         wm_inbox_append(&s->db, &s->inbox, body);
@@ -202,8 +160,8 @@ static void run_jobs(struct wm_store *s, struct round *r)
         s->credit_us = JOB_SLICE_US; /* no more is saved up */
     int64_t used = 0;
     while (s->jobs.first && s->db.code == SQLITE_OK && used < s->credit_us) {
-        struct wm_job *job = (struct wm_job *)list_pop(&s->jobs);
-        list_add(&r->jobs, &job->note.letter);
+        struct wm_job *job = (struct wm_job *)wm_letters_pop(&s->jobs);
+        wm_letters_add(&r->jobs, &job->note.letter);
         run_job(s, job);
         used = wm_now_us() - begin;
     }
@@ -249,17 +207,17 @@ static void succeed(struct wm_store *s, struct round *r)
         struct wm_body *body = (struct wm_body *)l;
         body->done(body->arg, WM_OK);
     }
-    for (struct wm_letter *l; (l = list_pop(&r->bodies));)
+    for (struct wm_letter *l; (l = wm_letters_pop(&r->bodies));)
         wm_feed_offer(s->options.feed, (struct wm_body *)l);
-    for (struct wm_letter *l; (l = list_pop(&r->jobs));)
+    for (struct wm_letter *l; (l = wm_letters_pop(&r->jobs));)
         if (wm_mailbox_post_reply(s->options.answers, l) != WM_OK)
             ((struct wm_note *)l)->drop((struct wm_note *)l);
 }
 
-static void refuse_bodies(struct wm_store *s, struct list *bodies)
+static void refuse_bodies(struct wm_store *s, struct wm_letters *bodies)
 {
     struct wm_counters *c = s->options.counters;
-    for (struct wm_letter *l; (l = list_pop(bodies));) {
+    for (struct wm_letter *l; (l = wm_letters_pop(bodies));) {
         struct wm_body *body = (struct wm_body *)l;
         c->ingest_refused++;
         c->refused_ms = s->options.clock->wall_ms(s->options.clock->self);
@@ -274,8 +232,8 @@ static bool do_round(struct wm_store *s)
 {
     struct wm_db *db = &s->db;
     struct round r = {0};
-    list_init(&r.bodies);
-    list_init(&r.jobs);
+    wm_letters_init(&r.bodies);
+    wm_letters_init(&r.jobs);
     wm_db_do(db, "BEGIN IMMEDIATE", "");
     write_bodies(s, &r);
     run_jobs(s, &r);
@@ -291,7 +249,7 @@ static bool do_round(struct wm_store *s)
     }
     wm_log(WM_LOG_ERROR, "the store cannot write; webhooks are refused until it can",
            WM_S("why", db->error.text));
-    list_unpop(&s->jobs, &r.jobs);
+    wm_letters_put_back(&s->jobs, &r.jobs);
     refuse_bodies(s, &r.bodies);
     return false;
 }
@@ -365,7 +323,7 @@ static bool recover(struct wm_store *s)
 
 static void fail_jobs(struct wm_store *s)
 {
-    for (struct wm_letter *l; (l = list_pop(&s->jobs));) {
+    for (struct wm_letter *l; (l = wm_letters_pop(&s->jobs));) {
         struct wm_job *job = (struct wm_job *)l;
         job->status = wm_fail(&job->error, WM_EIO, "the store could not be written before the end");
         if (wm_mailbox_post_reply(s->options.answers, l) != WM_OK)
@@ -404,8 +362,8 @@ enum wm_status wm_store_open(const struct wm_store_options *options, struct wm_s
     if (!s)
         return wm_fail(err, WM_ENOMEM, "no memory for the store %s", options->path);
     s->options = *options;
-    list_init(&s->bodies);
-    list_init(&s->jobs);
+    wm_letters_init(&s->bodies);
+    wm_letters_init(&s->jobs);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

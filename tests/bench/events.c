@@ -88,8 +88,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_events FOLDER [bodies/s] [seconds] [contacts]\n");
         return 2;
     }
-    long rate = argc > 2 ? atol(argv[2]) : 8000;
-    int seconds = argc > 3 ? atoi(argv[3]) : 10, contacts = argc > 4 ? atoi(argv[4]) : 10000;
+    long rate = argc > 2 ? strtol(argv[2], NULL, 10) : 8000;
+    int seconds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 10;
+    int contacts = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 10000;
     struct wm_error err = WM_ERROR_INIT;
     const struct wm_adapter *adapter = wm_adapter_find("whatsapp");
     struct wm_channel_config config = {.name = "whatsapp",

@@ -41,8 +41,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_store FOLDER [seconds] [clients] [body bytes]\n");
         return 2;
     }
-    int seconds = argc > 2 ? atoi(argv[2]) : 5, clients = argc > 3 ? atoi(argv[3]) : 64;
-    size_t bytes = argc > 4 ? (size_t)atoi(argv[4]) : 1024;
+    int seconds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5,
+        clients = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 64;
+    size_t bytes = argc > 4 ? strtoul(argv[4], NULL, 10) : 1024;
     enum { MAX = 4 << 20 };
     int64_t *took = calloc(MAX, sizeof *took);
     struct client *all = calloc((size_t)clients, sizeof *all);

@@ -35,7 +35,7 @@ static unsigned roll(unsigned n)
 static void in_the_folder(struct world *w)
 {
     rmdir(w->dir);
-    strcpy(w->dir, folder);
+    snprintf(w->dir, sizeof w->dir, "%s", folder);
     w->platform.log = log_file;
     w->binding.settle_quiet_ms = 5;
     w->binding.settle_at_most_ms = 20;
@@ -171,7 +171,7 @@ static void kills_lose_nothing_and_repeat_nothing(void **state)
     began_ms = wm_wall_ms();
     signal(SIGPIPE, SIG_IGN);
     wm_log_setup(WM_LOG_ERROR, 0);
-    strcpy(folder, "/tmp/wm-crash-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/wm-crash-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(log_file, sizeof log_file, "%s/accepted", folder);
     for (int k = 0; k < kills; k++) {

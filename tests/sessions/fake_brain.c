@@ -81,7 +81,7 @@ static void answer(const int32_t *prompt, size_t n, struct wm_buffer *text)
     }
     char *parts = text->data ? strstr(text->data, "parts:") : NULL;
     if (parts) { /* "parts:N" asks for a reply of N parts */
-        int count = atoi(parts + 6);
+        int count = (int)strtol(parts + 6, NULL, 10);
         wm_buffer_free(text);
         for (int i = 1; i <= count; i++)
             wm_buffer_printf(text, "%spart %d", i > 1 ? "~" : "", i);

@@ -32,7 +32,8 @@ static bool parse_line(char *line, int64_t arrived_ms, struct wm_event_list *out
     e->key = strdup(key);
     e->id = copy(field[1]);
     e->sender = copy(field[2]);
-    e->at_ms = *field[3] == '+' || *field[3] == '-' ? arrived_ms + atoll(field[3]) : atoll(field[3]);
+    e->at_ms = *field[3] == '+' || *field[3] == '-' ? arrived_ms + strtoll(field[3], NULL, 10)
+                                                    : strtoll(field[3], NULL, 10);
     e->text = copy(field[4]);
     e->wants_reply = kind <= WM_EVENT_POSTBACK || kind == WM_EVENT_UNSUPPORTED;
     if (kind == WM_EVENT_STATUS) {
@@ -154,7 +155,7 @@ static enum wm_status platform_send(void *self, struct wm_http_call *call,
     struct platform *p = self;
     char *body = strdup(call->body), *at = body;
     wm_http_call_free(call);
-    int kind = atoi(strsep(&at, "|"));
+    int kind = (int)strtol(strsep(&at, "|"), NULL, 10);
     const char *to = strsep(&at, "|"), *ref = strsep(&at, "|"), *text = at;
     char id[128] = "";
     struct wm_http_result result = {

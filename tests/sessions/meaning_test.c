@@ -68,17 +68,17 @@ static void events_mean_what_the_table_says(void **state)
         {WM_EVENT_STATUS, NULL, NULL, false, false, WM_MEANS_STATUS},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        char sender[8] = "", text[8] = "", account[] = "us";
+        char account[] = "us";
         struct wm_event e = {
             .kind = cases[i].kind, .wants_reply = cases[i].wants_reply, .from_group = cases[i].group};
-        if (cases[i].sender)
-            e.sender = strcpy(sender, cases[i].sender);
-        if (cases[i].text)
-            e.text = strcpy(text, cases[i].text);
+        e.sender = cases[i].sender ? strdup(cases[i].sender) : NULL;
+        e.text = cases[i].text ? strdup(cases[i].text) : NULL;
         e.account = account;
         assert_int_equal(wm_meaning_of(&e, NULL), cases[i].want);
         if (cases[i].want == WM_MEANS_MESSAGE) /* to an account that is not this channel's */
             assert_int_equal(wm_meaning_of(&e, "other"), WM_MEANS_NOTHING);
+        free(e.sender);
+        free(e.text);
     }
 }
 

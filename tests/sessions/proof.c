@@ -31,7 +31,7 @@ void prove_transcript(const char *dir, const char *contact, int n)
             last = "assistant";
             continue;
         }
-        int number = atoi((const char *)sqlite3_column_text(s, 1));
+        int number = (int)strtol((const char *)sqlite3_column_text(s, 1), NULL, 10);
         if (number != next)
             fail_msg("%s: message %d where %d belongs", contact, number, next);
         next++;

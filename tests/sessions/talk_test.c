@@ -33,7 +33,7 @@ static void a_burst_of_twenty_gets_one_answer_in_platform_order(void **state)
         assert_int_equal(world_post(w, "text|m%d|ana|%lld|t%d", k, (long long)at + k, k), WM_OK);
     }
     for (int i = 0; i < 20; i++)
-        sprintf(want + strlen(want), "%st%d", i ? "," : "", i);
+        snprintf(want + strlen(want), sizeof want - strlen(want), "%st%d", i ? "," : "", i);
     assert_true(world_wait_sent(w, 1));
     assert_true(world_wait_idle(w));
     assert_int_equal(world_sent_n(w), 1);

@@ -48,7 +48,7 @@ struct world *world_new_with(void (*set)(struct world *w))
 {
     struct world *w = calloc(1, sizeof *w);
     wm_log_setup(WM_LOG_ERROR, 0);
-    strcpy(w->dir, "/tmp/wm-sessions-XXXXXX");
+    snprintf(w->dir, sizeof w->dir, "/tmp/wm-sessions-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     pthread_mutex_init(&w->platform.lock, NULL);
     w->platform.accepted = calloc(SENT_MAX, sizeof *w->platform.accepted);
