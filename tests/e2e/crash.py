@@ -191,6 +191,7 @@ def nothing_is_lost_or_doubled_when_the_gateway_is_killed_at_random_moments():
         messages, replies = compare(world)
         print(f"{KILLS} kills, {messages} messages, {replies} replies, {sum(p.refused for p in world.people)} deliveries repeated, "
               f"{killed_s:.0f} s of kills, {time.monotonic() - world.began:.0f} s in all, seed {SEED}")
+        check(replies > PEOPLE + KILLS / 4, f"only {replies} replies: no turn ended between two kills, and nothing was tested")
         check(world.gateway.end(signal.SIGTERM) == 0, "the last stop was not clean")
     finally:
         world.clean()

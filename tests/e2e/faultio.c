@@ -4,10 +4,10 @@
  *         well again. No disk here fails on request, so the calls do.
  *
  * HOW     write, pwrite, ftruncate, fsync and fdatasync are looked at before the C library gets them.
- *         A call on a file below WM_FAULT_FOLDER begins an *episode* with a chance of 1 in WM_FAULT_ONE_IN; an episode
- *         lasts 1 to EPISODE_MAX calls, which all fail with one error. One in four failing writes is torn: half of its
- *         bytes reach the disk first, and the caller is told so, as POSIX allows. The chances come from WM_FAULT_SEED
- *         and a counter, so that a run can be had again but for the order of threads.
+ *         A call on a file below WM_FAULT_FOLDER begins an *episode* with a chance of 1 in WM_FAULT_ONE_IN; for 0 to
+ *         EPISODE_MAX_MS all calls then fail with one error, the first one in any case. One in four failing writes is
+ *         torn: half of its bytes reach the disk, and the caller is told so, as POSIX allows. The chances come from
+ *         WM_FAULT_SEED and a counter of calls.
  *
  *         WM_FAULT_CONTROL names a file of two int64: [0] the test writes: 1 faults happen, 0 they do not;
  *         [1] we write: how many were made.
@@ -25,11 +25,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { EPISODE_MAX = 8 };
+enum { EPISODE_MAX_MS = 100 };
 
 struct control {
     _Atomic int64_t on, made;
@@ -39,7 +40,8 @@ static struct control *control; /* NULL: no faults at all */
 static char folder[PATH_MAX];
 static uint64_t seed, one_in = 50;
 static _Atomic uint64_t calls;
-static _Atomic int episode_left, episode_error;
+static _Atomic int episode_error;
+static _Atomic int64_t episode_end_ms;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
@@ -96,19 +98,25 @@ static bool is_below(int fd)
     return n > (ssize_t)len && memcmp(path, folder, len) == 0 && path[len] == '/';
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* The error that this call must fail with, or 0. */
 static int fault(int fd)
 {
     if (!control || !atomic_load(&control->on) || !is_below(fd))
         return 0;
     uint64_t dice = chance_of(atomic_fetch_add(&calls, 1));
-    if (atomic_load(&episode_left) <= 0) {
+    if (now_ms() >= atomic_load(&episode_end_ms)) {
         if (dice % one_in != 0)
             return 0;
         atomic_store(&episode_error, dice >> 32 & 1 ? EIO : ENOSPC);
-        atomic_store(&episode_left, (int)(1 + (dice >> 40) % EPISODE_MAX));
+        atomic_store(&episode_end_ms, now_ms() + (int64_t)((dice >> 40) % EPISODE_MAX_MS));
     }
-    atomic_fetch_sub(&episode_left, 1);
     atomic_fetch_add(&control->made, 1);
     return atomic_load(&episode_error);
 }
