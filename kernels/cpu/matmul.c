@@ -12,9 +12,10 @@
 #include "kernels/cpu/face.h"
 
 enum {
-    ROWS_ALONE = 4,       /* at most so many rows are prepared without the workers */
-    ROWS_PER_CHUNK = 4,   /* of preparing */
-    CHUNKS_PER_THREAD = 8 /* of panels: enough to even out a thread that is slower */
+    ROWS_ALONE = 4,                      /* at most so many rows are prepared without the workers */
+    ROWS_PER_CHUNK = 4,                  /* of preparing */
+    CHUNKS_PER_THREAD = 8,               /* of panels: enough to even out a thread that is slower, */
+    PRODUCTS_PER_CHUNK = 8 * 1000 * 1000 /* and with many rows more: some 50 us of the fastest path */
 };
 
 struct job {
@@ -133,7 +134,9 @@ enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, str
     for (int i = 0; i < w->n_parts; i++)
         job.panels += (w->panels[i].rows + WM_PANEL - 1) / WM_PANEL;
     int wanted = wm_workers_threads(be->workers) * CHUNKS_PER_THREAD;
-    job.panels_per_chunk = (int)((job.panels + wanted - 1) / wanted);
+    int64_t even = (job.panels + wanted - 1) / wanted;
+    int64_t quick = PRODUCTS_PER_CHUNK / (WM_PANEL * w->cols * op->rows) + 1;
+    job.panels_per_chunk = (int)(even < quick ? even : quick);
     chunks = (int)((job.panels + job.panels_per_chunk - 1) / job.panels_per_chunk);
     wm_workers_run(be->workers, some_panels, &job, chunks);
     return WM_OK;

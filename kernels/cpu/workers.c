@@ -11,6 +11,9 @@
  *
  *           ticket:  [ number : 24 | chunks : 20 | next : 20 ]
  *
+ *         A worker that loses its core in the middle of a chunk does hold the caller up. So a long wait is paid for only
+ *         once in a while: after one of d nanoseconds the caller works alone for ALONE_FACTOR x d.
+ *
  *         Operations follow each other within a microsecond or two, so an idle worker looks at the ticket for a
  *         short while before it goes to sleep; whoever publishes a job wakes the sleepers.
  *
@@ -19,7 +22,7 @@
  *         (2) A worker first counts itself as a sleeper and then looks at the ticket; the publisher first writes the
  *             ticket and then looks for sleepers. One of the two sees the other: no job is slept through.
  *
- * LIMITS  When a core is taken away in the middle of a chunk the caller waits for that one chunk: chunks should take
+ * LIMITS  Whatever else runs, at most one part in ALONE_FACTOR of the time is lost to waiting. Chunks should take
  *         microseconds, not milliseconds.
  */
 #include "kernels/cpu/workers.h"
@@ -32,10 +35,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
-    FIELD_BITS = 20,         /* of `next` and of `chunks` in the ticket */
-    SPINS_BEFORE_SLEEP = 400 /* looks at the ticket; a look with its pause takes 5 to 40 ns */
+    FIELD_BITS = 20,          /* of `next` and of `chunks` in the ticket */
+    SPINS_BEFORE_SLEEP = 150, /* looks at the ticket: about 2 us */
+    LONG_WAIT_NS =
+        50 * 1000, /* and longer than the caller's own part of the job: somebody has taken a core */
+    ALONE_FACTOR = 16
 };
 static_assert(WM_WORKERS_CHUNKS < 1 << FIELD_BITS, "a chunk number fits its field");
 
@@ -52,7 +59,8 @@ struct wm_workers {
     atomic_bool quit;
     void (*work)(void *arg, int chunk, int worker);
     void *arg;
-    pthread_mutex_t lock; /* for sleeping only */
+    int64_t alone_until_ns; /* monotonic; caller only */
+    pthread_mutex_t lock;   /* for sleeping only */
     pthread_cond_t wake;
     int threads;
     struct worker workers[WM_WORKERS_MAX];
@@ -76,6 +84,13 @@ static int ticket_chunks(uint64_t ticket)
 static bool has_work(uint64_t ticket)
 {
     return ticket_next(ticket) < ticket_chunks(ticket);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static void pause_a_moment(void)
@@ -138,15 +153,34 @@ static void wake_sleepers(struct wm_workers *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* The caller has found no more chunks since `begun`: waits for those that others have claimed. */
+static void wait_for_the_rest(struct wm_workers *w, int chunks, int64_t begun)
+{
+    for (int spins = 0; spins < SPINS_BEFORE_SLEEP; spins++) {
+        if (atomic_load_explicit(&w->done, memory_order_acquire) == chunks)
+            return;
+        pause_a_moment();
+    }
+    int64_t start = now_ns();
+    while (atomic_load_explicit(&w->done, memory_order_acquire) < chunks)
+        sched_yield(); /* whoever holds the chunk may be waiting for this core */
+    int64_t end = now_ns();
+    if (end - start > LONG_WAIT_NS && end - start > start - begun)
+        w->alone_until_ns = end + ALONE_FACTOR * (end - start);
+}
+
 void wm_workers_run(struct wm_workers *w, void (*work)(void *arg, int chunk, int worker), void *arg,
                     int chunks)
 {
     assert(chunks >= 0 && chunks <= WM_WORKERS_CHUNKS);
-    if (chunks <= 1 || w->threads == 1) {
+    bool alone = chunks <= 1 || w->threads == 1;
+    int64_t begun = alone ? 0 : now_ns();
+    if (alone || begun < w->alone_until_ns) {
         for (int i = 0; i < chunks; i++)
             work(arg, i, 0);
         return;
     }
+
     w->work = work;
     w->arg = arg;
     atomic_store_explicit(&w->done, 0, memory_order_relaxed);
@@ -154,12 +188,7 @@ void wm_workers_run(struct wm_workers *w, void (*work)(void *arg, int chunk, int
     atomic_store(&w->ticket, ticket_of(number, chunks));
     wake_sleepers(w);
     take_part(w, 0);
-    for (int spins = 0; atomic_load_explicit(&w->done, memory_order_acquire) < chunks; spins++) {
-        if (spins < SPINS_BEFORE_SLEEP)
-            pause_a_moment();
-        else
-            sched_yield(); /* whoever holds the chunk may be waiting for this core */
-    }
+    wait_for_the_rest(w, chunks, begun);
 }
 
 int wm_workers_threads(const struct wm_workers *w)

@@ -80,6 +80,41 @@ static void a_sleeping_worker_is_woken(void **state)
     wm_workers_free(w);
 }
 
+static void dawdle(void *arg, int chunk, int worker)
+{
+    (void)chunk;
+    atomic_bool *dawdled = arg;
+    if (worker != 0) {
+        atomic_store(dawdled, true);
+        nap_us(20000);
+    } else {
+        nap_us(1000);
+    }
+}
+
+static void note_others(void *arg, int chunk, int worker)
+{
+    (void)chunk;
+    if (worker != 0)
+        atomic_store((atomic_bool *)arg, true);
+}
+
+static void after_a_long_wait_the_caller_works_alone_for_a_while(void **state)
+{
+    (void)state;
+    struct wm_workers *w;
+    struct wm_error err = WM_ERROR_INIT;
+    assert_int_equal(wm_workers_new(2, &w, &err), WM_OK);
+    atomic_bool dawdled = false, others = false;
+    for (int round = 0; round < 100 && !atomic_load(&dawdled); round++)
+        wm_workers_run(w, dawdle, &dawdled, 10);
+    assert_true(atomic_load(&dawdled));
+    for (int round = 0; round < 10; round++) /* within 16 x 10 ms */
+        wm_workers_run(w, note_others, &others, 100);
+    assert_false(atomic_load(&others));
+    wm_workers_free(w);
+}
+
 static void too_many_threads_are_cut(void **state)
 {
     (void)state;
@@ -102,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chunk_is_done_once),
         cmocka_unit_test(a_sleeping_worker_is_woken),
+        cmocka_unit_test(after_a_long_wait_the_caller_works_alone_for_a_while),
         cmocka_unit_test(too_many_threads_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
