@@ -131,8 +131,10 @@ static void admit(struct wm_director *d)
 {
     for (struct wm_talk *talk; d->thinking < THINKING && (talk = d->talks.line_first) && !d->closing;) {
         wm_talks_step_out(&d->talks, talk);
-        if (talk->busy || talk->outgoing || talk->parcel)
-            continue; /* something came before it; it lines up again afterwards */
+        if (talk->busy || talk->outgoing || talk->parcel || talk->line->gone) {
+            wm_talk_step(d, talk); /* something came before it; it lines up again afterwards */
+            continue;
+        }
         talk->phase = WM_PHASE_THINKING;
         d->thinking++;
         wm_thinking_begin(d, talk);

@@ -26,8 +26,9 @@ struct wm_director {
     struct wm_letters bodies; /* to be parsed, in order of id */
     int64_t seen_id;          /* newest body taken, from the feed or from disk */
     int records_out;          /* jobs at the store */
-    bool page_out;            /* a page of the inbox is being read */
-    int64_t read_hold_ms;     /* after a failure: not before */
+    bool slicing;         /* a job of many events goes to the store again and again: no other may pass it */
+    bool page_out;        /* a page of the inbox is being read */
+    int64_t read_hold_ms; /* after a failure: not before */
 
     /* conversations that wait on disk */
     bool list_wanted, list_out;

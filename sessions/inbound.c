@@ -188,6 +188,14 @@ static void act(struct wm_director *d, const struct wm_reading *r, const struct 
         wm_delivery_settled(d, talk, result->settled);
 }
 
+static size_t events_of(const struct wm_record_job *j)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < j->n; i++)
+        n += j->readings[i].list.n;
+    return n;
+}
+
 static void note_progress(struct wm_director *d, const struct wm_record_job *j)
 {
     struct wm_counters *c = d->o.counters;
@@ -201,7 +209,13 @@ static void recorded(struct wm_director *d, struct wm_note *note)
     struct wm_record_job *j = (struct wm_record_job *)note;
     struct wm_counters *c = d->o.counters;
     wm_director_job_back(d);
+    if (j->job.status == WM_OK && !j->whole && !d->closing) {
+        j->begin = j->end;
+        wm_director_to_store(d, &j->job, recorded, wm_record_drop);
+        return;
+    }
     d->records_out--;
+    d->slicing &= events_of(j) <= WM_RECORD_EVENTS;
     for (size_t i = 0; i < j->n && j->job.status == WM_OK; i++) {
         const struct wm_reading *r = &j->readings[i];
         for (size_t k = 0; k < r->list.n; k++) {
@@ -213,7 +227,7 @@ static void recorded(struct wm_director *d, struct wm_note *note)
                 act(d, r, e, &r->results[k]);
         }
     }
-    if (j->job.status == WM_OK)
+    if (j->job.status == WM_OK && j->whole)
         note_progress(d, j);
     else if (!d->closing)
         wm_log(WM_LOG_ERROR, "bodies could not be recorded; they stay in the inbox",
@@ -247,6 +261,7 @@ static bool record_batch(struct wm_director *d)
         free(j);
         return false;
     }
+    d->slicing = events_of(j) > WM_RECORD_EVENTS;
     d->records_out++;
     wm_director_to_store(d, &j->job, recorded, wm_record_drop);
     return true;
@@ -254,7 +269,7 @@ static bool record_batch(struct wm_director *d)
 
 void wm_inbound_pump(struct wm_director *d)
 {
-    while (d->bodies.first && d->records_out < RECORDS_OUT && !d->closing && record_batch(d))
+    while (d->bodies.first && !d->slicing && d->records_out < RECORDS_OUT && !d->closing && record_batch(d))
         ;
     if (!d->bodies.first && !d->page_out && !d->closing && wm_feed_dry(d->o.feed) &&
         wm_director_now(d) >= d->read_hold_ms)

@@ -34,6 +34,9 @@ enum {
     GIVE_UP_MS = 24 * 3600 * 1000     /* no part is sent later than this after it was written */
 };
 
+/* Word for word the condition of the index outbox_open, so that SQLite may use it: the open rows are few. */
+#define OPEN "state IN ('queued', 'sending', 'unknown')"
+
 void wm_outbox_ref(char out[WM_REF_BYTES], const char *store, int64_t row)
 {
     snprintf(out, WM_REF_BYTES, "wm:%s:%lld", store, (long long)row);
@@ -109,12 +112,12 @@ struct wm_outbox_counts wm_outbox_recover(struct wm_db *db, int64_t now_ms, int6
     /* A row that was unknown before keeps the later of the two times: we were away since, perhaps for long. */
     wm_db_do(db,
              "UPDATE outbox SET state = 'unknown', unknown_ms = max(coalesce(unknown_ms, 0),"
-             " ?1 + max(?2, 2 * (?1 - sending_ms))) WHERE state = 'sending'"
-             " OR (state = 'unknown' AND unknown_ms IS NOT NULL)",
+             " ?1 + max(?2, 2 * (?1 - sending_ms))) WHERE " OPEN
+             " AND (state = 'sending' OR (state = 'unknown' AND unknown_ms IS NOT NULL))",
              "ii", now_ms, unknown_wait_ms);
     return (struct wm_outbox_counts){
-        wm_db_number(db, 0, "SELECT count(*) FROM outbox WHERE state = 'queued'", ""),
-        wm_db_number(db, 0, "SELECT count(*) FROM outbox WHERE state = 'unknown'", ""),
+        wm_db_number(db, 0, "SELECT count(*) FROM outbox WHERE " OPEN " AND state = 'queued'", ""),
+        wm_db_number(db, 0, "SELECT count(*) FROM outbox WHERE " OPEN " AND state = 'unknown'", ""),
     };
 }
 

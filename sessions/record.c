@@ -5,7 +5,8 @@
  *
  * HOW     The unique key decides: an INSERT that does nothing is a repeat and ends there. What is new acts by its
  *         meaning. The watermark moves with the same commit, so a crash repeats a body whole or not at all, and a body
- *         that is repeated finds all its events there already.
+ *         that is repeated finds all its events there already. A body of very many events takes several
+ *         transactions, so that no acknowledgement waits behind it for seconds; the watermark moves with the last.
  *
  * ALWAYS  (1) A status never takes a message back a step, and `failed` is final.
  *         (2) What came while the bot had to be silent, or is older than the service window, is remembered (`silent`)
@@ -193,26 +194,34 @@ static void record(struct scene *s)
     }
 }
 
+static void record_one(struct wm_db *db, struct wm_record_job *j, struct wm_reading *reading, int64_t channel,
+                       size_t k)
+{
+    const struct wm_event *e = &reading->list.events[k];
+    reading->results[k] = (struct wm_recorded){0};
+    struct scene s = {
+        .db = db, .job = j, .reading = reading, .e = e, .channel = channel, .out = &reading->results[k]};
+    s.account = e->account ? e->account : reading->account ? reading->account : "";
+    record(&s);
+}
+
 void wm_record_apply(struct wm_job *job, struct wm_db *db)
 {
     struct wm_record_job *j = (struct wm_record_job *)job;
+    size_t first = 0, end = j->begin + WM_RECORD_EVENTS; /* first: of this body, counted through */
     for (size_t i = 0; i < j->n; i++) {
         struct wm_reading *reading = &j->readings[i];
-        int64_t channel = wm_channel_row(db, reading->body->channel);
-        for (size_t k = 0; k < reading->list.n && db->code == SQLITE_OK; k++) {
-            const struct wm_event *e = &reading->list.events[k];
-            reading->results[k] = (struct wm_recorded){0};
-            struct scene s = {.db = db,
-                              .job = j,
-                              .reading = reading,
-                              .e = e,
-                              .channel = channel,
-                              .out = &reading->results[k]};
-            s.account = e->account ? e->account : reading->account ? reading->account : "";
-            record(&s);
+        size_t n = reading->list.n;
+        if (first + n > j->begin && first < end) {
+            int64_t channel = wm_channel_row(db, reading->body->channel);
+            for (size_t k = first < j->begin ? j->begin - first : 0; k < n && first + k < end; k++)
+                record_one(db, j, reading, channel, k);
         }
+        first += n;
     }
-    if (j->n > 0)
+    j->whole = first <= end;
+    j->end = j->whole ? first : end;
+    if (j->whole && j->n > 0)
         wm_inbox_set_watermark(db, j->readings[j->n - 1].body->id);
 }
 

@@ -29,16 +29,19 @@ struct wm_reading {
     struct wm_recorded *results;
 };
 
-enum { WM_RECORD_BODIES = 64 };
+enum { WM_RECORD_BODIES = 64, WM_RECORD_EVENTS = 1000 };
 
 struct wm_record_job {
     struct wm_job job;
     int64_t now_ms, human_ms; /* wall time; how long an echo keeps the bot silent */
+    size_t begin, end;        /* of all events, counted through: done before, and done after this run */
+    bool whole;               /* the last run: the watermark has moved */
     size_t n;
     struct wm_reading readings[WM_RECORD_BODIES];
 };
 
-/* job.apply: records everything and moves the watermark to the last body. */
+/* job.apply: records at most WM_RECORD_EVENTS events from `begin` on. When that was the end, moves the watermark to the
+ * last body; else it is to be run again with begin = end, before any later body. */
 void wm_record_apply(struct wm_job *job, struct wm_db *db);
 /* note.drop */
 void wm_record_drop(struct wm_note *note);

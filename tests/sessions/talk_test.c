@@ -22,10 +22,17 @@ static void a_message_gets_one_answer(void **state)
     world_free(w);
 }
 
+/* For tests of what one burst becomes: a busy machine must not look like a pause of the person's. */
+static void patient(struct world *w)
+{
+    w->binding.settle_quiet_ms = 1000;
+    w->binding.settle_at_most_ms = 10000;
+}
+
 static void a_burst_of_twenty_gets_one_answer_in_platform_order(void **state)
 {
     (void)state;
-    struct world *w = world_new();
+    struct world *w = world_new_with(patient);
     int64_t at = world_wall(w) - 1000;
     char want[512] = "re: ";
     for (int i = 0; i < 20; i++) {
@@ -92,6 +99,33 @@ static void later_messages_wait_for_the_next_turn_and_prompts_only_grow(void **s
     world_free(w);
 }
 
+/* Every 500th event is a message. */
+static int event_line(char *to, size_t size, int i)
+{
+    return snprintf(to, size, "%s|e%d|ana|+%d|x\n", i % 500 ? "reaction" : "text", i, i);
+}
+
+static void a_body_of_very_many_events_is_taken_whole(void **state)
+{
+    (void)state;
+    enum { EVENTS = 5000, LINE = 64 };
+    struct world *w = world_new();
+    char *body = malloc((size_t)EVENTS * LINE);
+    size_t len = 0;
+    for (int i = 0; i < EVENTS; i++)
+        len += (size_t)event_line(body + len, LINE, i);
+    assert_int_equal(world_post(w, "%s", body), WM_OK);
+    assert_int_equal(world_post(w, "text|after|bob|+0|me too"), WM_OK);
+    assert_true(world_wait_sent(w, 2));
+    assert_true(world_wait_idle(w));
+    assert_int_equal(world_number(w, "SELECT count(*) FROM events"), EVENTS + 1);
+    assert_int_equal(
+        world_number(w, "SELECT count(*) FROM transcript WHERE role = 'user' AND turn IS NOT NULL"), 11);
+    assert_int_equal(world_number(w, "SELECT value FROM meta WHERE key = 'watermark'"), 2);
+    free(body);
+    world_free(w);
+}
+
 static void contacts_do_not_share_turns(void **state)
 {
     (void)state;
@@ -108,7 +142,7 @@ static void contacts_do_not_share_turns(void **state)
 static void an_event_with_two_ids_joins_two_conversations(void **state)
 {
     (void)state;
-    struct world *w = world_new();
+    struct world *w = world_new_with(patient);
     world_post(w, "text|m1|34600|+0|by number");
     assert_true(world_wait_sent(w, 1));
     assert_true(world_wait_idle(w));
@@ -366,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_burst_of_twenty_gets_one_answer_in_platform_order),
         cmocka_unit_test(a_thousand_repeats_are_one_message),
         cmocka_unit_test(later_messages_wait_for_the_next_turn_and_prompts_only_grow),
+        cmocka_unit_test(a_body_of_very_many_events_is_taken_whole),
         cmocka_unit_test(contacts_do_not_share_turns),
         cmocka_unit_test(an_event_with_two_ids_joins_two_conversations),
         cmocka_unit_test(pictures_alone_get_a_sentence_without_the_model),
