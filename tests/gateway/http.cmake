@@ -1,5 +1,6 @@
 # The HTTP server: tests, fuzzer, and the server with nothing behind it that tests/bench/ingest measures.
 wm_test(http_parser SOURCES http_parser_test.c LIBS wm_http)
+wm_test(http_parts SOURCES http_parts_test.c LIBS wm_http)
 wm_test(http_server SOURCES http_server_test.c http_peer.c LIBS wm_http LABELS threads)
 wm_test(http_stream SOURCES http_stream_test.c http_peer.c LIBS wm_http LABELS threads)
 wm_test(http_crowd SOURCES http_crowd_test.c http_peer.c LIBS wm_http LABELS threads)

@@ -7,18 +7,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kernels/base/clock.h"
 #include "tests/gateway/http_peer.h"
-
-static int64_t cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void a_thousand_idle_connections_disturb_nobody(void **state)
 {
@@ -35,9 +27,9 @@ static void a_thousand_idle_connections_disturb_nobody(void **state)
         peer_get(&idle[i], "/echo");
         assert_int_equal(peer_hear(&idle[i], &heard), 200);
     }
-    int64_t cpu = cpu_ms();
+    int64_t cpu = house_cpu_ms();
     usleep(300000);
-    assert_true(cpu_ms() - cpu < 100);
+    assert_true(house_cpu_ms() - cpu < 100);
     for (int i = 0; i < IDLE; i++)
         peer_close(&idle[i]);
     house_await(&h, open_connections, 0);
@@ -129,9 +121,9 @@ static int run_out_of_files(void)
         if (read(to_house[0], &byte, 1) != 1) /* all have connected */
             _exit(1);
         usleep(200000);
-        cpu = cpu_ms();
+        cpu = house_cpu_ms();
         usleep(500000);
-        bool calm = cpu_ms() - cpu < 200;
+        bool calm = house_cpu_ms() - cpu < 200;
         if (write(from_house[1], calm ? "c" : "s", 1) != 1 || read(to_house[0], &byte, 1) != 1)
             _exit(1);
         _exit(0); /* as it is: the tidy end is tested elsewhere */
@@ -140,7 +132,7 @@ static int run_out_of_files(void)
     for (size_t n = 0; n < sizeof line - 1 && !strchr(line, ' '); n++)
         if (read(from_house[0], line + n, 1) != 1)
             return 2;
-    port = atoi(line);
+    port = (int)strtol(line, NULL, 10);
     for (int i = 0; i < PEERS; i++)
         p[i] = peer_connect(port); /* in the kernel's queue, those that the server cannot take */
     char verdict = 0;

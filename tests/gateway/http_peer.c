@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels/base/clock.h"
@@ -54,7 +55,7 @@ static int admit(void *arg, const char *method, const char *path, struct wm_http
         *body_limit = 10;
     if (strcmp(path, "/large") == 0)
         *body_limit = 4 << 20;
-    return strncmp(path, "/no/", 4) == 0 ? atoi(path + 4) : 0;
+    return strncmp(path, "/no/", 4) == 0 ? (int)strtol(path + 4, NULL, 10) : 0;
 }
 
 void house_open(struct house *h, const struct wm_http_limits *limits, const char *certificate,
@@ -118,6 +119,13 @@ void house_await_at(struct house *h, size_t offset, uint64_t want)
     }
     fail_msg("the figure at %zu of the statistics is %llu, not %llu", offset, (unsigned long long)got,
              (unsigned long long)want);
+}
+
+int64_t house_cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 struct peer peer_connect(int port)

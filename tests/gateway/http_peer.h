@@ -37,6 +37,9 @@ struct wm_http_stats house_stats(struct house *h);
 #define house_await(h, field, want) house_await_at(h, offsetof(struct wm_http_stats, field), want)
 void house_await_at(struct house *h, size_t offset, uint64_t want);
 
+/* Processor time of this process, the server's thread included, in milliseconds: nobody may spin. */
+int64_t house_cpu_ms(void);
+
 struct peer { /* a client's connection */
     int fd;
     SSL *ssl;            /* NULL: plain */
