@@ -80,19 +80,18 @@ enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model *m, str
     return st == WM_OK ? fingerprint(m, err) : st;
 }
 
-static int default_threads(void)
+int wm_threads(int asked)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : (int)cores;
+    return asked ? asked : cores < 1 ? 1 : cores > MAX_DEFAULT_THREADS ? MAX_DEFAULT_THREADS : (int)cores;
 }
 
 /* The named face; with "auto" the last one that opens, since faces are listed from plain to fast. */
 static enum wm_status open_face(struct wm_model *m, const char *name, int threads, struct wm_error *err)
 {
-    struct wm_backend_options options = {.threads = threads > 0 ? threads : default_threads()};
-    if (options.threads > MAX_THREADS)
-        return wm_fail(err, WM_EINVAL, "%d threads are more than the %d that are allowed", threads,
-                       MAX_THREADS);
+    struct wm_backend_options options = {.threads = wm_threads(threads)};
+    if (options.threads < 1 || options.threads > MAX_THREADS)
+        return wm_fail(err, WM_EINVAL, "%d threads: 1 to %d are allowed", threads, MAX_THREADS);
     if (strcmp(name, "auto") != 0) {
         m->ops = wm_face(name);
         return m->ops ? m->ops->open(&options, &m->backend, err)

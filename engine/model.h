@@ -31,11 +31,14 @@ struct wm_model {
 struct wm_model_options {
     const char *path;
     const char *backend;                      /* "auto", or a face's name */
-    int threads;                              /* 0: as many as the machine has cores, at most 8 */
+    int threads;                              /* 0: wm_threads decides */
     int32_t max_rows;                         /* of one run */
     void (*progress)(void *arg, int percent); /* may be NULL */
     void *arg;
 };
+
+/* The threads that compute when `asked` is 0: as many as the machine has cores, at most 8. Any thread. */
+int wm_threads(int asked);
 
 /* Fills *m, which wm_model_close empties again, also after a failure. */
 enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_model *m,

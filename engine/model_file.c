@@ -216,7 +216,8 @@ enum wm_status wm_model_file_matrix(const struct wm_model_file *f, const char *n
                        "%s: tensor %s has ggml type %u, which this build cannot read; `wingman model info` "
                        "lists the types",
                        f->name, name, t->type);
-    *out = (struct wm_matrix){.data = t->data, .type = info->type, .rows = rows, .cols = cols};
+    *out = (struct wm_matrix){
+        .data = t->data, .type = info->type, .rows = rows, .cols = cols, .mapped = f->mapped};
     return WM_OK;
 }
 

@@ -16,9 +16,10 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "engine/model_file.h"
+#include "engine/model.h"
 #include "gateway/command.h"
 #include "kernels/base/clock.h"
+#include "kernels/cpu/peaks.h"
 
 enum { MAX_CONVERSATIONS = 256, MAX_KINDS = 16, MAX_ROUNDS = 99, DECODE_PROMPT = 128 };
 
@@ -253,21 +254,39 @@ static enum wm_status measure(struct bench *b, double rates[MAX_KINDS + 1])
     return b->err.code;
 }
 
-static void print_table(const struct bench *b, const double rates[MAX_KINDS + 1])
+/* A rate and, where the machine's peak is known, its share of it. */
+static void print_rate(double rate, double peak)
+{
+    if (rate <= 0)
+        printf(" %10s %6s", "-", "");
+    else if (peak > 0)
+        printf(" %10.2f %5.0f%%", rate / 1e9, 100 * rate / peak);
+    else
+        printf(" %10.2f %6s", rate / 1e9, "");
+}
+
+static void print_table(const struct bench *b, const struct wm_cpu_peaks *peaks,
+                        const double rates[MAX_KINDS + 1])
 {
     struct wm_engine_stats stats;
     wm_engine_stats(b->engine, &stats);
     double step_bytes = stats.weight_bytes ? (double)stats.weight_bytes : b->file_bytes;
     printf("%s on %s\n", wm_engine_info(b->engine)->name, wm_engine_info(b->engine)->backend);
-    printf("%.1f M values in matrices, %.1f MB of packed weights; medians of %d rounds\n\n",
+    printf("%.1f M values in matrices, %.1f MB of packed weights; medians of %d rounds\n",
            (b->matrix_values + b->output_values) / 1e6, step_bytes / 1e6, b->rounds);
-    printf("%-24s %10s %10s %10s\n", "", "tok/s", "GB/s", "Gop/s");
-    printf("prefill %-16d %10.1f %10s %10.1f\n", b->prompt, rates[0], "-",
-           rates[0] * 2 * b->matrix_values / 1e9);
-    for (int k = 0; k < b->n_kinds; k++)
-        printf("decode %-17d %10.1f %10.2f %10.1f\n", b->conversations[k], rates[k + 1],
-               rates[k + 1] / b->conversations[k] * step_bytes / 1e9,
-               rates[k + 1] * 2 * (b->matrix_values + b->output_values) / 1e9);
+    printf("this machine's peaks (%s): %.1f GB/s read, %.0f Gop/s int8, %.0f Gflop/s float\n\n", peaks->path,
+           peaks->read_bytes / 1e9, peaks->int8_ops / 1e9, peaks->f32_flops / 1e9);
+    printf("%-20s %10s %10s %6s %10s %6s\n", "", "tok/s", "GB/s", "", "Gop/s", "");
+    printf("prefill %-12d %10.1f", b->prompt, rates[0]);
+    print_rate(0, 0);
+    print_rate(rates[0] * 2 * b->matrix_values, peaks->int8_ops);
+    putchar('\n');
+    for (int k = 0; k < b->n_kinds; k++) {
+        printf("decode %-13d %10.1f", b->conversations[k], rates[k + 1]);
+        print_rate(rates[k + 1] / b->conversations[k] * step_bytes, peaks->read_bytes);
+        print_rate(rates[k + 1] * 2 * (b->matrix_values + b->output_values), peaks->int8_ops);
+        putchar('\n');
+    }
 }
 
 int wm_cmd_bench(int argc, char **argv)
@@ -280,11 +299,14 @@ int wm_cmd_bench(int argc, char **argv)
                       .n_kinds = 3,
                       .next_owner = 1};
     double rates[MAX_KINDS + 1];
+    struct wm_cpu_peaks peaks;
     if (read_options(argc, argv, &b) != 0) {
         fputs(usage, stderr);
         return WM_EXIT_MISUSED;
     }
     enum wm_status st = weigh(&b);
+    if (st == WM_OK)
+        st = wm_cpu_peaks(wm_threads(b.threads), &peaks, &b.err);
     if (st == WM_OK)
         st = wm_engine_open(&(struct wm_engine_options){.model = b.model,
                                                         .backend = b.backend,
@@ -294,7 +316,7 @@ int wm_cmd_bench(int argc, char **argv)
     if (st == WM_OK)
         st = measure(&b, rates);
     if (st == WM_OK)
-        print_table(&b, rates);
+        print_table(&b, &peaks, rates);
     else
         fprintf(stderr, "wingman bench: %s\n", b.err.text);
     wm_engine_close(b.engine);
