@@ -86,11 +86,8 @@ static void settle(struct wm_director *d, struct wm_talk *talk, const char *from
                    const struct wm_outcome *outcome, int64_t unknown_ms)
 {
     struct wm_outbox_settle *j = calloc(1, sizeof *j);
-    if (!j) {
-        talk->parcel->rows[talk->row].unknown = true; /* as after a crash: the row is `sending` on disk */
-        hold(d, talk, AGAIN_MS);
-        return;
-    }
+    while (!j) /* a few hundred bytes; without them what the platform has said would be lost */
+        j = calloc(1, sizeof *j);
     j->job.apply = wm_outbox_settle_apply;
     j->conversation = talk->id;
     j->row = row_of(talk)->id;
