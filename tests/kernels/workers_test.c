@@ -86,7 +86,7 @@ static void dawdle(void *arg, int chunk, int worker)
     atomic_bool *dawdled = arg;
     if (worker != 0) {
         atomic_store(dawdled, true);
-        nap_us(20000);
+        nap_us(50000);
     } else {
         nap_us(1000);
     }
@@ -107,9 +107,9 @@ static void after_a_long_wait_the_caller_works_alone_for_a_while(void **state)
     assert_int_equal(wm_workers_new(2, &w, &err), WM_OK);
     atomic_bool dawdled = false, others = false;
     for (int round = 0; round < 100 && !atomic_load(&dawdled); round++)
-        wm_workers_run(w, dawdle, &dawdled, 10);
+        wm_workers_run(w, dawdle, &dawdled, 2);
     assert_true(atomic_load(&dawdled));
-    for (int round = 0; round < 10; round++) /* within 16 x 10 ms */
+    for (int round = 0; round < 10; round++) /* within 16 x 49 ms */
         wm_workers_run(w, note_others, &others, 100);
     assert_false(atomic_load(&others));
     wm_workers_free(w);
