@@ -339,6 +339,50 @@ static void a_full_context_lets_old_turns_go_in_one_step(void **state)
     world_free(w);
 }
 
+static void under_another_model_the_past_is_rendered_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    world_post(w, "text|m1|ana|+0|hello");
+    assert_true(world_wait_sent(w, 1));
+    assert_true(world_wait_idle(w));
+    world_close(w, 1000);
+    assert_int_equal(world_number(w, "SELECT count(*) FROM conversations WHERE fingerprint = 'fake'"), 1);
+    w->brain.fingerprint = "another";
+    world_open(w);
+    world_post(w, "text|m2|ana|+0|hello again");
+    assert_true(world_wait_sent(w, 2));
+    assert_string_equal(world_sent(w, 1), "re: hello again");
+    assert_true(world_wait_idle(w));
+    assert_int_equal(world_number(w, "SELECT count(*) FROM conversations WHERE fingerprint = 'another'"), 1);
+    assert_int_equal(w->model.prompts_broken, 0); /* this model happens to write the same tokens */
+    world_free(w);
+}
+
+static void no_room(struct world *w)
+{
+    w->model.context = 100;
+    w->binding.bot.system =
+        "a system prompt of more than a hundred bytes, which leaves no room for anything that a"
+        " person might want to say in the context of this model";
+}
+
+static void a_system_prompt_that_fills_the_context_ends_in_an_excuse(void **state)
+{
+    (void)state;
+    struct world *w = world_new_with(no_room);
+    world_post(w, "text|m1|ana|+0|hello");
+    for (int i = 0; i < 4; i++) {
+        usleep(150000);
+        world_advance(w, 10000);
+    }
+    assert_true(world_wait_sent(w, 1));
+    assert_non_null(strstr(world_sent(w, 0), "sorry"));
+    assert_true(world_wait_idle(w));
+    assert_int_equal(w->model.requests, 0);
+    world_free(w);
+}
+
 static void the_questions_are_answered_in_the_pinned_form(void **state)
 {
     (void)state;
@@ -412,6 +456,8 @@ int main(void)
         cmocka_unit_test(messages_older_than_the_window_are_remembered_not_answered),
         cmocka_unit_test(a_model_in_trouble_is_asked_again_and_then_excused),
         cmocka_unit_test(a_full_context_lets_old_turns_go_in_one_step),
+        cmocka_unit_test(under_another_model_the_past_is_rendered_anew),
+        cmocka_unit_test(a_system_prompt_that_fills_the_context_ends_in_an_excuse),
         cmocka_unit_test(the_questions_are_answered_in_the_pinned_form),
         cmocka_unit_test(a_channel_that_goes_and_comes_back_finds_its_queue),
     };
