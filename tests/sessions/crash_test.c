@@ -17,7 +17,7 @@
 #include "tests/sessions/proof.h"
 #include "tests/sessions/world.h"
 
-enum { CONTACTS = 4, KILLS = 50, KILLS_LONG = 1000, LINE = 512, WAIT_MS = 60000, REPLIES = 4096 };
+enum { CONTACTS = 4, KILLS = 50, KILLS_LONG = 1000, LINE = 512, WAIT_MS = 60000, REPLIES = 16384 };
 
 static char folder[64], log_file[80];
 static unsigned dice = 7;
@@ -109,7 +109,7 @@ static bool tell(struct child *c, const char *line)
 /* --- the platform's side -------------------------------------------------------------------------------------- */
 
 struct accepted {
-    char to[16], ref[64], text[4096];
+    char to[16], ref[64], text[1536];
 };
 
 static size_t read_log(struct accepted *rows)
@@ -117,10 +117,11 @@ static size_t read_log(struct accepted *rows)
     size_t n = 0;
     FILE *f = fopen(log_file, "r");
     while (f && n < REPLIES &&
-           fscanf(f, "%15[^|]|%63[^|]|%4095[^\n]\n", rows[n].to, rows[n].ref, rows[n].text) == 3)
+           fscanf(f, "%15[^|]|%63[^|]|%1535[^\n]\n", rows[n].to, rows[n].ref, rows[n].text) == 3)
         n++;
     if (f)
         fclose(f);
+    assert_true(n < REPLIES);
     return n;
 }
 
