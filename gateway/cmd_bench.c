@@ -73,7 +73,7 @@ static int read_options(int argc, char **argv, struct bench *b)
     };
     int c, bad = 0;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        char *end = "";
+        char *end = NULL;
         switch (c) {
         case 'b':
             b->backend = optarg;
