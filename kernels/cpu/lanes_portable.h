@@ -15,9 +15,23 @@ typedef int16_t vw __attribute__((vector_size(64)));
 
 #define EACH(i) for (int i = 0; i < 16; i++)
 
+/* Copies of a quarter, which every machine has registers for: element by element they would go through memory. */
+typedef int32_t quarter __attribute__((vector_size(16)));
+LANE vi vi_set(int32_t x)
+{
+    quarter q = {x, x, x, x}, all[4] = {q, q, q, q};
+    vi v;
+    memcpy(&v, all, sizeof v);
+    return v;
+}
 LANE vf vf_set(float x)
 {
-    return (vf){0} + x;
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    vi v = vi_set(bits);
+    vf f;
+    memcpy(&f, &v, sizeof f);
+    return f;
 }
 LANE vf vf_load(const float *p)
 {
@@ -113,10 +127,6 @@ LANE vf vf_load_bf16(const void *p)
     return x;
 }
 
-LANE vi vi_set(int32_t x)
-{
-    return (vi){0} + x;
-}
 /* To nearest, ties to even: adding 1.5 x 2^23 leaves no room for a fraction. What does not fit in 22 bits, NaN
  * included, becomes some number: only the other paths' saturation would have been as wrong. */
 LANE vi vi_round(vf a)
@@ -167,8 +177,8 @@ LANE vi vi_dot4(vi sum, vb codes, int32_t x)
     vi words;
     memcpy(&words, &codes, sizeof words);
     vi even = words & 0x00ff00ff, odd = (words >> 8) & 0x00ff00ff;
-    vi x_even = (vi){0} + ((int32_t)(int8_t)x & 0xffff) + (int32_t)(int8_t)(x >> 16) * 65536;
-    vi x_odd = (vi){0} + ((int32_t)(int8_t)(x >> 8) & 0xffff) + (int32_t)(int8_t)(x >> 24) * 65536;
+    vi x_even = vi_set(((int32_t)(int8_t)x & 0xffff) | (int32_t)(int8_t)(x >> 16) * 65536);
+    vi x_odd = vi_set(((int32_t)(int8_t)(x >> 8) & 0xffff) | (int32_t)(int8_t)(x >> 24) * 65536);
     vw w[4];
     memcpy(&w[0], &even, sizeof even);
     memcpy(&w[1], &odd, sizeof odd);
@@ -191,5 +201,5 @@ LANE vi vi_dot2(vi sum, vw codes, int32_t pair)
 {
     vi both;
     memcpy(&both, &codes, sizeof both);
-    return sum + ((both << 16) >> 16) * (int32_t)(int16_t)pair + (both >> 16) * (pair >> 16);
+    return sum + ((both << 16) >> 16) * vi_set((int16_t)pair) + (both >> 16) * vi_set(pair >> 16);
 }
