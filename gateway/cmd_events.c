@@ -92,7 +92,8 @@ static enum wm_status print_page(struct request *r, const char *data, bool *more
     enum wm_status st = wm_sessions_ask_offline(data, &q, &answer, err);
     if (st != WM_OK)
         goto free_answer;
-    json_t *root = json_loadb(answer.data, answer.len, JSON_ALLOW_NUL, NULL); /* strangers' bodies may hold one */
+    json_t *root =
+        json_loadb(answer.data, answer.len, JSON_ALLOW_NUL, NULL); /* strangers' bodies may hold one */
     const json_t *events = json_object_get(root, "events"), *event;
     size_t i;
     if (!json_is_array(events)) {
