@@ -80,5 +80,5 @@ build_preset() {
         sleep 1
     done
     printf '\r'
-    wait "$pid" || { grep -aE 'error|FAILED|warning' -A 3 "build/$1/build.log" | head -n 40 >&2; die "the build failed; the whole log is build/$1/build.log"; }
+    wait "$pid" || { grep -aE 'error:|FAILED:' -A 3 "build/$1/build.log" | head -n 40 >&2; die "the build failed; the whole log is build/$1/build.log"; }
 }
