@@ -10,7 +10,8 @@ enum { WM_EXIT_OK = 0, WM_EXIT_FAILED = 1, WM_EXIT_MISUSED = 2 };
     X(demo, "[--port N] [--data DIR] [--model FILE]",                                                        \
       "gateway and simulator on loopback with the small model; prints the address of a page to chat from")   \
     X(sim, "[options]", "the simulator alone: Meta's side of WhatsApp, with faults on request")              \
-    X(check, "[-c FILE]", "checks the settings without running; warns of dangerous ones")                    \
+    X(check, "[-c FILE] [--keys]",                                                                           \
+      "checks the settings without running; warns of dangerous ones; --keys lists every key")                \
     X(chat, "MODEL", "a conversation in the terminal")                                                       \
     X(model, "info|verify FILE", "what a model file holds; whether it is whole")                             \
     X(score, "MODEL [options]", "logits and greedy text for exactness: JSON in, JSON out")                   \
