@@ -144,7 +144,7 @@ static void bench_attention(int32_t sequences, int32_t rows_each, const struct w
 
 int main(int argc, char **argv)
 {
-    int threads = argc > 1 ? atoi(argv[1]) : 2;
+    int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2;
     struct wm_cpu_peaks peaks;
     must(wm_cpu_peaks(threads, &peaks, &err));
     ops = wm_face("cpu");

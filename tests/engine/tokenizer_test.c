@@ -284,7 +284,7 @@ static void each_rule_cuts_where_its_expression_does(void **state)
                 text[len++] = *c;
         for (size_t at = 0; at < len;) {
             size_t piece = rule->piece(text + at, len - at);
-            n += (size_t)sprintf(got + n, "%s%.*s", at ? "|" : "", (int)piece, text + at);
+            n += (size_t)snprintf(got + n, sizeof got - n, "%s%.*s", at ? "|" : "", (int)piece, text + at);
             at += piece;
         }
         assert_string_equal(got, splits[i].pieces);
