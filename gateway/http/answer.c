@@ -105,10 +105,26 @@ static const char *date_line(struct wm_http_server *s)
     return s->date;
 }
 
+/* Without printf, which would cost more here than everything else of an answer. */
+static void add_number(struct wm_buffer *out, size_t n)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    wm_buffer_add(out, digits + at, sizeof digits - at);
+}
+
 enum wm_status wm_http_answer_write(struct wm_http_server *s, const struct wm_http_answer *a,
                                     struct wm_buffer *out)
 {
-    wm_buffer_printf(out, "HTTP/1.1 %d %s\r\n", a->status, wm_http_reason(a->status));
+    wm_buffer_puts(out, "HTTP/1.1 ");
+    add_number(out, (size_t)a->status);
+    wm_buffer_puts(out, " ");
+    wm_buffer_puts(out, wm_http_reason(a->status));
+    wm_buffer_puts(out, "\r\n");
     wm_buffer_puts(out, date_line(s));
     if (a->content_type) {
         wm_buffer_puts(out, "Content-Type: ");
@@ -116,8 +132,11 @@ enum wm_status wm_http_answer_write(struct wm_http_server *s, const struct wm_ht
         wm_buffer_puts(out, "\r\n");
     }
     bool bodiless = a->status == 204 || a->status == 304;
-    if (a->framing == WM_HTTP_SIZED && !bodiless)
-        wm_buffer_printf(out, "Content-Length: %zu\r\n", a->len);
+    if (a->framing == WM_HTTP_SIZED && !bodiless) {
+        wm_buffer_puts(out, "Content-Length: ");
+        add_number(out, a->len);
+        wm_buffer_puts(out, "\r\n");
+    }
     if (a->framing == WM_HTTP_CHUNKED)
         wm_buffer_puts(out, "Transfer-Encoding: chunked\r\n");
     if (a->close)

@@ -10,7 +10,6 @@
  */
 #include "gateway/http/head.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,7 +21,7 @@ static const struct {
     bool needs_length;
 } methods[] = {{"GET", false},  {"HEAD", false},   {"POST", true},    {"PUT", true},
                {"PATCH", true}, {"DELETE", false}, {"OPTIONS", false}};
-enum { N_METHODS = sizeof methods / sizeof *methods, LENGTH_DIGITS_MAX = 18, FIRST_FIELDS = 16 };
+enum { N_METHODS = sizeof methods / sizeof *methods, LENGTH_DIGITS_MAX = 18 };
 
 int wm_http_refuse(struct wm_http_parser *p, int status, const char *why)
 {
@@ -107,16 +106,10 @@ int wm_http_head_field(struct wm_http_parser *p, size_t at, size_t len)
     *colon = '\0';
     *end = '\0'; /* at the latest where the CR was */
 
-    if (p->n_fields == p->cap_fields) {
-        int cap = p->cap_fields ? 2 * p->cap_fields : FIRST_FIELDS;
-        struct wm_http_field *fields = realloc(p->fields, (size_t)cap * sizeof *fields);
-        if (!fields)
-            return wm_http_refuse(p, 503, "out of memory");
-        p->fields = fields;
-        p->cap_fields = cap;
-    }
-    p->fields[p->n_fields++] =
-        (struct wm_http_field){(uint32_t)at, (uint32_t)(value - p->head.data), (uint32_t)(end - value)};
+    p->fields[p->n_fields++] = (struct wm_http_field){.name = (uint32_t)at,
+                                                      .name_len = (uint32_t)(colon - line),
+                                                      .value = (uint32_t)(value - p->head.data),
+                                                      .value_len = (uint32_t)(end - value)};
     return 0;
 }
 
@@ -125,7 +118,7 @@ static bool is_host(const char *host, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)host[i];
-        if (!(wm_http_is_token(c) && !strchr("#^`|", c)) && !strchr("()=,;:[]", c))
+        if (!(wm_http_is_uri(c) && c != '@') && c != '[' && c != ']' && c != '%')
             return false;
     }
     return len > 0;
@@ -197,6 +190,16 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
+/* Connection may come in several lines, each a list. */
+static bool connection_says(const struct wm_http_parser *p, const char *word)
+{
+    for (int i = 0; i < p->n_fields; i++)
+        if (strcmp(p->head.data + p->fields[i].name, "connection") == 0 &&
+            list_has(p->head.data + p->fields[i].value, word))
+            return true;
+    return false;
+}
+
 static int check_expect(struct wm_http_parser *p)
 {
     int count = 0;
@@ -220,16 +223,9 @@ int wm_http_head_finish(struct wm_http_parser *p)
     if (refused)
         return refused;
     p->has_body = p->is_chunked || p->content_length > 0;
-    for (int i = 0; i < p->n_fields; i++) {
-        const char *value = p->head.data + p->fields[i].value;
-        if (strcmp(p->head.data + p->fields[i].name, "connection") != 0)
-            continue;
-        if (list_has(value, "keep-alive") && p->http_1_0)
-            p->keep_alive = true;
-    }
-    for (int i = 0; i < p->n_fields; i++) /* "close" wins over "keep-alive" */
-        if (strcmp(p->head.data + p->fields[i].name, "connection") == 0 &&
-            list_has(p->head.data + p->fields[i].value, "close"))
-            p->keep_alive = false;
+    if (p->http_1_0)
+        p->keep_alive = connection_says(p, "keep-alive");
+    if (connection_says(p, "close"))
+        p->keep_alive = false;
     return check_expect(p);
 }

@@ -21,7 +21,6 @@
  */
 #include "gateway/http/parser.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/http/head.h"
@@ -32,15 +31,16 @@ enum { SMALL_BODY = 16384 }; /* announced bodies up to here get their memory at 
 
 void wm_http_parser_init(struct wm_http_parser *p, size_t head_limit, int max_fields)
 {
-    *p = (struct wm_http_parser){
-        .head = WM_BUFFER(head_limit), .head_limit = head_limit, .max_fields = max_fields};
+    *p = (struct wm_http_parser){.head = WM_BUFFER(head_limit),
+                                 .head_limit = head_limit,
+                                 .max_fields =
+                                     max_fields < WM_HTTP_FIELDS_MAX ? max_fields : WM_HTTP_FIELDS_MAX};
 }
 
 void wm_http_parser_free(struct wm_http_parser *p)
 {
     wm_buffer_free(&p->head);
     wm_buffer_free(&p->body);
-    free(p->fields);
 }
 
 bool wm_http_parser_begun(const struct wm_http_parser *p)
@@ -50,7 +50,7 @@ bool wm_http_parser_begun(const struct wm_http_parser *p)
 
 size_t wm_http_parser_held(const struct wm_http_parser *p)
 {
-    return p->head.cap + p->body.cap + (size_t)p->cap_fields * sizeof *p->fields;
+    return p->head.cap + p->body.cap;
 }
 
 void wm_http_parser_limit_body(struct wm_http_parser *p, size_t body_limit)
@@ -61,9 +61,11 @@ void wm_http_parser_limit_body(struct wm_http_parser *p, size_t body_limit)
 const char *wm_http_parser_header(const struct wm_http_parser *p, const char *name, size_t *len, int *count)
 {
     const struct wm_http_field *first = NULL;
+    size_t name_len = strlen(name);
     int found = 0;
     for (int i = 0; i < p->n_fields; i++) {
-        if (strcmp(p->head.data + p->fields[i].name, name) != 0)
+        if (p->fields[i].name_len != name_len ||
+            memcmp(p->head.data + p->fields[i].name, name, name_len) != 0)
             continue;
         if (found++ == 0)
             first = &p->fields[i];

@@ -13,6 +13,8 @@
 #include "gateway/http/chunked.h"
 #include "kernels/base/buffer.h"
 
+enum { WM_HTTP_FIELDS_MAX = 128 };
+
 enum wm_http_step {
     WM_HTTP_MORE,   /* every byte was used; the request goes on */
     WM_HTTP_HEAD,   /* once: the head is whole. Set body_limit, then feed again, even with no bytes */
@@ -22,7 +24,7 @@ enum wm_http_step {
 
 /* A header line: offsets into the head's bytes. Names are lower case; both are NUL-terminated there. */
 struct wm_http_field {
-    uint32_t name, value, value_len;
+    uint32_t name, name_len, value, value_len;
 };
 
 struct wm_http_parser {
@@ -40,8 +42,8 @@ struct wm_http_parser {
 
     /* The parser's own. */
     struct wm_buffer head;
-    struct wm_http_field *fields;
-    int n_fields, max_fields, cap_fields;
+    struct wm_http_field fields[WM_HTTP_FIELDS_MAX];
+    int n_fields, max_fields;
     size_t head_limit, line_start, body_limit;
     uint64_t content_length;
     struct wm_chunked chunked;
@@ -51,7 +53,8 @@ struct wm_http_parser {
         authority_len; /* offsets into head, until it is whole */
 };
 
-/* head_limit: bytes of the request line and all headers; max_fields: header lines. Allocates nothing. */
+/* head_limit: bytes of the request line and all headers; max_fields: header lines, WM_HTTP_FIELDS_MAX at most.
+ * Allocates nothing. */
 void wm_http_parser_init(struct wm_http_parser *p, size_t head_limit, int max_fields);
 
 /* Reads from bytes[0..len) and says in *used how many were taken. After WHOLE and REFUSED: do not feed again. */

@@ -50,7 +50,7 @@ struct wm_http_listener {
 
 struct wm_http_limits {       /* 0: the default */
     size_t head_bytes;        /* 16 KiB: request line and headers */
-    int headers;              /* 100 */
+    int headers;              /* 100; 128 at most */
     size_t body_bytes;        /* 3 MiB, Meta's largest webhook */
     int connections;          /* 16384, cut to the file limit */
     int connections_per_peer; /* 0: no limit on loopback; else 1024 */

@@ -21,12 +21,6 @@
 #include "gateway/http/text.h"
 #include "kernels/base/utf8.h"
 
-/* RFC 3986 pchar and '/', without '%'. */
-static bool is_path_byte(unsigned char c)
-{
-    return (wm_http_is_token(c) && !strchr("#^`|", c)) || strchr("/:@()=,;", c);
-}
-
 /* Decodes path[0..len) in place and ends it with a NUL. */
 static const char *decode(char *path, size_t len)
 {
@@ -42,7 +36,7 @@ static const char *decode(char *path, size_t len)
             if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\' || byte == '%')
                 return "the path hides a control byte, a slash or a '%' behind percent-encoding";
             at += 2;
-        } else if (!is_path_byte(byte)) {
+        } else if (!wm_http_is_uri(byte) && byte != '/') {
             return "the path has a byte that must be percent-encoded";
         }
         path[out++] = (char)byte;

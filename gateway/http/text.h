@@ -31,6 +31,35 @@ static inline bool wm_http_is_token(unsigned char c)
     }
 }
 
+/* What a URL may hold as it is in its host and path (RFC 3986: unreserved, sub-delims, ':' and '@'). */
+static inline bool wm_http_is_uri(unsigned char c)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+        return true;
+    switch (c) {
+    case '-':
+    case '.':
+    case '_':
+    case '~':
+    case '!':
+    case '$':
+    case '&':
+    case '\'':
+    case '(':
+    case ')':
+    case '*':
+    case '+':
+    case ',':
+    case ';':
+    case '=':
+    case ':':
+    case '@':
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Part of a header's value: all but control characters; bytes from 0x80 on are opaque. */
 static inline bool wm_http_is_text(unsigned char c)
 {
