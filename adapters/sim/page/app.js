@@ -82,11 +82,16 @@ function drawPeople() {
       make("span", { class: `avatar ${colour(c.contact)}`, "aria-hidden": "true" }, initials(c.name)),
       make("span", { class: "name" }, c.name),
       make("span", { class: "when" }, m ? clock(m.at_ms) : ""),
-      make("span", { class: c.typing ? "last typing-now" : "last" }, text),
-      n ? make("span", { class: "badge", "aria-label": `${n} unread` }, String(n)) : make("span")));
+      make("span", { class: `last${c.typing ? " typing-now" : ""}${n ? "" : " wide"}` }, text),
+      n ? make("span", { class: "badge", "aria-label": `${n} unread` }, String(n)) : ""));
   });
   $("contacts").replaceChildren(...rows);
   if (focused) document.querySelector(`[data-contact="${CSS.escape(focused)}"]`)?.focus();
+}
+
+let peopleDue = 0;
+function drawPeopleSoon() { // a burst redraws the list once
+  peopleDue ||= setTimeout(() => { peopleDue = 0; drawPeople(); }, 40);
 }
 
 // --- the chat ------------------------------------------------------------------------------------------------------
@@ -183,7 +188,7 @@ function toEnd() {
   $("scroll").scrollTop = $("scroll").scrollHeight;
 }
 
-// Puts one message in its place; false when it changed more than its own bubble.
+// Puts one message in its place, or its new status on its bubble.
 function drawMessage(m, isNew) {
   if (m.contact !== current) return;
   const there = document.querySelector(`[data-seq="${m.seq}"]`);
@@ -191,7 +196,9 @@ function drawMessage(m, isNew) {
   if (!isNew) return;
   const chat = chatOf(current), previous = chat[chat.length - 2];
   if (!previous || day(previous.at_ms) !== day(m.at_ms)) $("messages").append(make("li", { class: "day" }, day(m.at_ms)));
-  $("messages").append(bubble(m, previous));
+  const item = bubble(m, previous);
+  item.classList.add("new");
+  $("messages").append(item);
   $("empty").hidden = true;
   if (atEnd || m.from === "person") toEnd();
   else $("latest").hidden = false;
@@ -348,7 +355,7 @@ const handlers = {
   },
   contact(c) {
     world.contacts.set(c.contact, c);
-    drawPeople();
+    drawPeopleSoon();
     if (c.contact === current) drawPresence();
   },
   message(m) {
@@ -356,7 +363,7 @@ const handlers = {
     world.messages.set(m.seq, m);
     if (world.messages.size > MESSAGES_KEPT) world.messages.delete(world.messages.keys().next().value);
     drawMessage(m, isNew);
-    drawPeople();
+    drawPeopleSoon();
   },
   log(e) {
     world.log.set(e.seq, e);
