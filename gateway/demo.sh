@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 install_packages $WM_PACKAGES
 fetch_model
-build_preset release
+build_preset release wingman
 if [ "${1:-}" = "--build" ]; then
     say "ready: build/release/wingman and $WM_MODEL"
     exit 0

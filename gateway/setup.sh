@@ -65,7 +65,7 @@ PYTHON
     rm -r build/models/download
 }
 
-# build_preset PRESET: release, asan, tsan or fuzz, into build/PRESET.
+# build_preset PRESET [TARGET]: release, asan, tsan or fuzz, into build/PRESET; everything, or one target.
 build_preset() {
     mkdir -p "build/$1"
     if [ ! -f "build/$1/build.ninja" ]; then
@@ -73,7 +73,7 @@ build_preset() {
             { tail -n 25 "build/$1/configure.log" >&2; die "configuring build/$1 failed"; }
     fi
     say "building build/$1"
-    ninja -C "build/$1" >"build/$1/build.log" 2>&1 &
+    ninja -C "build/$1" "${2:-all}" >"build/$1/build.log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         printf '\r   %s' "$(tail -c 300 "build/$1/build.log" 2>/dev/null | tail -n 1 | cut -d' ' -f1 | tr -cd '0-9[]/')"
