@@ -30,7 +30,7 @@ def need_model():
 
 def score_answers_with_ids_greedy_text_and_likelihood():
     need_model()
-    done = run("score", MODEL, "--greedy", "8", "--top", "3", stdin=json.dumps(PARIS))
+    done = run("score", MODEL, "--backend", "reference", "--greedy", "8", "--top", "3", stdin=json.dumps(PARIS))
     assert done.returncode == 0, done.stderr
     out = json.loads(done.stdout)
     assert set(out) == {"ids", "greedy", "text", "nll", "top"}, out.keys()
@@ -122,7 +122,7 @@ def a_model_cut_short_is_refused_by_every_command():
 
 def chat_through_a_pipe_answers_each_line_and_remembers():
     need_model()
-    done = run("chat", MODEL, "--max-tokens", "24",
+    done = run("chat", MODEL, "--backend", "reference", "--max-tokens", "10",
                stdin="What is the capital of France?\n/image x.png\n/reset\nWhat is the capital of France?\n/quit\nnot read\n")
     assert done.returncode == 0, done
     assert done.stdout == 2 * "The capital of France is Paris.\n", done.stdout
