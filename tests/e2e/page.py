@@ -221,6 +221,24 @@ class Page:
         code = self.demo.stop()
         assert code == 0, f"exit code {code}"
 
+    def the_page_finds_a_simulator_that_starts_again(self):
+        self.browser.wait("document.querySelector('#link.off') !== null", 10, "the page says that the simulator is gone")
+        self.browser.js("document.getElementById('text').value = 'half a thought'")
+        port = self.browser.js("location.port")
+        data = os.path.join(os.path.dirname(self.demo.output.name), "data")
+        files = {"--app-secret-file": "app.secret", "--access-token-file": "access.token",
+                 "--verify-token-file": "verify.token"}
+        options = [word for option, name in files.items() for word in (option, os.path.join(data, name))]
+        sim = subprocess.Popen([WINGMAN, "sim", "--listen", f"127.0.0.1:{port}", "--webhook", "http://127.0.0.1:1/",
+                                *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            self.browser.wait("document.querySelector('#link.off') === null", 20, "connected to the new one")
+            self.browser.wait("document.querySelectorAll('.bubble').length === 0", 5, "its chats, which are empty")
+            assert self.browser.js("document.getElementById('text').value") == "half a thought", "what was typed stays"
+        finally:
+            sim.terminate()
+            sim.wait(20)
+
 
 CLAIMS = [name for name in vars(Page) if not name.startswith("_")]
 
