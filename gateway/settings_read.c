@@ -79,9 +79,14 @@ static bool add_secret(struct wm_settings_reader *r, const struct wm_row *row, c
                        const char *text)
 {
     size_t len = strlen(text);
-    if (len < WM_SETTINGS_SECRET_MIN)
+    if (len == 0)
+        return error_at(r, line, row->key, "is empty", "write the secret there");
+    if ((int64_t)len < row->min)
         return error_at(r, line, row->key, "is shorter than 16 bytes",
                         "a short secret can be guessed: use a longer one");
+    if (len < WM_SETTINGS_SECRET_MIN)
+        wm_finding_add(r->findings, WM_FINDING_WARNING, line,
+                       "%s: is shorter than 16 bytes and can be guessed; use a longer one", row->key);
     if (len > SECRET_MAX)
         return error_at(r, line, row->key, "is longer than 4096 bytes", "is this the right file?");
     for (const char *c = text; *c; c++)

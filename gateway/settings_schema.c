@@ -106,12 +106,14 @@ static const struct wm_row settle_rows[] = {
 };
 static const struct wm_schema settle = SCHEMA(settle_rows);
 
-/* A secret stands in the file itself (better as ${ENV_NAME}) or in a file of its own. */
-#define SECRET_ROWS(name, member, count, text)                                                               \
-    {.key = name, .kind = WM_ROW_SECRET, .offset = IN_CHANNEL(member), .max = (count), .help = text},        \
+/* A secret stands in the file itself (better as ${ENV_NAME}) or in a file of its own. `least` bytes are demanded of what
+ * we could have chosen badly ourselves: the key that all webhooks are signed with. Short tokens get a warning. */
+#define SECRET_ROWS(name, member, least, count, text)                                                        \
+    {.key = name, .kind = WM_ROW_SECRET, .offset = IN_CHANNEL(member), .min = (least), .max = (count),       \
+     .help = text},                                                                                          \
     {                                                                                                        \
-        .key = name "_file", .kind = WM_ROW_SECRET_FILE, .offset = IN_CHANNEL(member), .max = (count),       \
-        .help = "the same from a file of its own, mode 0600"                                                 \
+        .key = name "_file", .kind = WM_ROW_SECRET_FILE, .offset = IN_CHANNEL(member), .min = (least),       \
+        .max = (count), .help = "the same from a file of its own, mode 0600"                                 \
     }
 
 static const struct wm_row channel_rows[] = {
@@ -121,11 +123,11 @@ static const struct wm_row channel_rows[] = {
      .choices = "whatsapp|messenger|instagram|web|api", .help = "who speaks there"},
     {.key = "bot", .kind = WM_ROW_NAME, .offset = IN_CHANNEL(bot),
      .help = "who answers; default: the first bot"},
-    SECRET_ROWS("app_secret", app_secrets, WM_SETTINGS_SECRETS,
+    SECRET_ROWS("app_secret", app_secrets, WM_SETTINGS_SECRET_MIN, WM_SETTINGS_SECRETS,
                 "signs the webhooks; a list of several while it is being changed"),
-    SECRET_ROWS("verify_token", verify_token, 1, "our own word for the platform's first call"),
-    SECRET_ROWS("access_token", access_token, 1, "what we call the platform with"),
-    SECRET_ROWS("key", key, 1, "what callers of an api channel must bring"),
+    SECRET_ROWS("verify_token", verify_token, 1, 1, "our own word for the platform's first call"),
+    SECRET_ROWS("access_token", access_token, 1, 1, "what we call the platform with"),
+    SECRET_ROWS("key", key, 1, 1, "what callers of an api channel must bring"),
     {.key = "account", .kind = WM_ROW_TEXT, .offset = IN_CHANNEL(account), .min = 1, .max = 64,
      .help = "phone number id, page id or Instagram id"},
     {.key = "graph_url", .kind = WM_ROW_URL, .offset = IN_CHANNEL(graph_url), .max = 1024,
