@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "gateway/command.h"
+#include "gateway/files.h"
 #include "gateway/serve.h"
-#include "gateway/settings_parts.h"
 #include "gateway/sim_host.h"
 
 enum { SECRET_BYTES_MAX = 4096 };
@@ -103,7 +103,7 @@ static bool read_options(int argc, char **argv, struct request *r)
 static char *read_secret(const char *path, struct wm_error *err)
 {
     struct wm_buffer text;
-    char why[WM_VALUE_WHY];
+    char why[WM_FILE_WHY];
     if (wm_file_read(path, SECRET_BYTES_MAX, &text, NULL, why) != WM_OK) {
         wm_fail(
             err, WM_EIO,

@@ -1,7 +1,7 @@
 # The settings stand alone, so that their tests and their fuzzer link nothing else.
 add_library(wm_settings STATIC
+    files.c
     settings.c
-    settings_files.c
     settings_findings.c
     settings_read.c
     settings_rules.c

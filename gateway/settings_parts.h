@@ -1,7 +1,7 @@
 /* settings_parts.h -- what the settings_*.c files say to each other. Nobody else includes it but their tests.
  *
  *   text --settings_tree.c--> tree with lines --settings_read.c--> structs, by the table in settings_schema.c,
- *                                                   |           with settings_values.c and settings_files.c
+ *                                                   |           with settings_values.c and files.c
  *                                                   '--> settings_rules.c: what the values mean together
  *
  * All of them report into one wm_findings_list; none stops at the first bad value.
@@ -9,6 +9,7 @@
 #ifndef WM_GATEWAY_SETTINGS_PARTS_H
 #define WM_GATEWAY_SETTINGS_PARTS_H
 
+#include "gateway/files.h"
 #include "gateway/settings.h"
 
 /* --- findings (settings_findings.c) --------------------------------------------------------------------------- */
@@ -69,7 +70,7 @@ void wm_tree_free(struct wm_tree *tree);
 
 /* --- values (settings_values.c): true, or `why` (WM_VALUE_WHY bytes) says what is wrong -------------------------- */
 
-enum { WM_VALUE_WHY = 200 };
+enum { WM_VALUE_WHY = WM_FILE_WHY };
 
 bool wm_value_integer(const char *text, int64_t min, int64_t max, int64_t *out, char *why);
 bool wm_value_number(const char *text, double min, double max, double *out, char *why);
@@ -87,15 +88,6 @@ bool wm_value_loopback(const char *address);
 
 /* Edits (insert, delete, replace, swap neighbours) from a to b; only the first 64 bytes count. */
 int wm_value_distance(const char *a, const char *b);
-
-/* --- files (settings_files.c) --------------------------------------------------------------------------------- */
-
-/* `path` as seen from `folder`; malloc'd, NULL without memory. Absolute paths stay. */
-char *wm_file_path(const char *folder, const char *path);
-
-/* A regular file of at most `max` bytes; `why` as above. `mode` (may be NULL) gets its permission bits. WM_ENOENT,
- * WM_EIO, WM_EINVAL (not a regular file), WM_ELIMIT, WM_ENOMEM. `out` is empty on failure. */
-enum wm_status wm_file_read(const char *path, size_t max, struct wm_buffer *out, unsigned *mode, char *why);
 
 /* --- the table (settings_schema.c) ---------------------------------------------------------------------------- */
 

@@ -1,8 +1,5 @@
-/* settings_files.c -- the files that settings are made of: themselves, secrets, knowledge.
- *
- * Only regular files, opened without waiting: a FIFO or a terminal named by mistake would hang the start for ever.
- */
-#include "gateway/settings_parts.h"
+/* files.c -- see files.h. */
+#include "gateway/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +24,7 @@ char *wm_file_path(const char *folder, const char *path)
 
 static enum wm_status say(char *why, enum wm_status st, const char *text)
 {
-    snprintf(why, WM_VALUE_WHY, "%s", text);
+    snprintf(why, WM_FILE_WHY, "%s", text);
     return st;
 }
 
@@ -35,7 +32,7 @@ static enum wm_status read_all(int fd, size_t max, struct wm_buffer *out, char *
 {
     for (;;) {
         if (out->len > max) {
-            snprintf(why, WM_VALUE_WHY, "is larger than %zu bytes", max);
+            snprintf(why, WM_FILE_WHY, "is larger than %zu bytes", max);
             return WM_ELIMIT;
         }
         if (wm_buffer_reserve(out, 1) != WM_OK)
