@@ -209,15 +209,11 @@ static bool read_request(struct wm_http_connection *c, const char *bytes, size_t
         wm_http_count(&s->count.bad_requests, 1);
         return refuse(c, p->status, p->why);
     }
-    if (step == WM_HTTP_WHOLE) {
-        if (!account(c))
-            return refuse(c, 503, "too many requests are in hand; try again soon");
-        dispatch(c);
-        return true;
-    }
     if (!account(c))
         return refuse(c, 503, "too many requests are in hand; try again soon");
-    if (due_ms)
+    if (step == WM_HTTP_WHOLE)
+        dispatch(c);
+    else if (due_ms)
         wm_http_wheel_set(&s->wheel, &c->timed, due_ms);
     return true;
 }
@@ -228,9 +224,9 @@ bool wm_http_connection_advance(struct wm_http_connection *c, const char *bytes,
     while (at < len && c->state == WM_HTTP_READING)
         if (!read_request(c, bytes, len, &at))
             return false;
-    if (c->state == WM_HTTP_LINGERING)
-        return true; /* what follows a refused request is nobody's */
-    return at == len || wm_buffer_add(&c->in, bytes + at, len - at) == WM_OK;
+    if (at == len || c->close_after)
+        return true; /* what follows a refused or a last request is nobody's */
+    return wm_buffer_add(&c->in, bytes + at, len - at) == WM_OK && account(c);
 }
 
 void wm_http_connection_read(struct wm_http_connection *c, bool on)

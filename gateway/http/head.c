@@ -6,7 +6,8 @@
  * ALWAYS  (1) A body has one length: a single Content-Length of 1 to 18 digits, or the single coding "chunked", never
  *             both. POST, PUT and PATCH must say which (411).
  *         (2) HTTP/1.1 has exactly one Host, HTTP/1.0 at most one; a host in the target must be the same.
- *         (3) Methods are matched as they are written: "post" is not POST (501).
+ *         (3) A connection of HTTP/1.0 ends with its first answer.
+ *         (4) Methods are matched as they are written: "post" is not POST (501).
  */
 #include "gateway/http/head.h"
 
@@ -46,7 +47,6 @@ static int read_version(struct wm_http_parser *p, const char *version, size_t le
     if (version[5] != '1' || version[7] > '1')
         return wm_http_refuse(p, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
     p->http_1_0 = version[7] == '0';
-    p->keep_alive = !p->http_1_0;
     return 0;
 }
 
@@ -190,12 +190,12 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
-/* Connection may come in several lines, each a list. */
-static bool connection_says(const struct wm_http_parser *p, const char *word)
+/* Does the peer close after this request? Connection may come in several lines, each a list. */
+static bool closes(const struct wm_http_parser *p)
 {
     for (int i = 0; i < p->n_fields; i++)
         if (strcmp(p->head.data + p->fields[i].name, "connection") == 0 &&
-            list_has(p->head.data + p->fields[i].value, word))
+            list_has(p->head.data + p->fields[i].value, "close"))
             return true;
     return false;
 }
@@ -223,9 +223,6 @@ int wm_http_head_finish(struct wm_http_parser *p)
     if (refused)
         return refused;
     p->has_body = p->is_chunked || p->content_length > 0;
-    if (p->http_1_0)
-        p->keep_alive = connection_says(p, "keep-alive");
-    if (connection_says(p, "close"))
-        p->keep_alive = false;
+    p->keep_alive = !p->http_1_0 && !closes(p);
     return check_expect(p);
 }

@@ -85,7 +85,7 @@ static void well_formed_requests_are_read(void **state)
         {"HEAD /? HTTP/1.1\r\n" H "\r\n", "HEAD /?||keep;"},
         {"\r\nGET / HTTP/1.1\r\n" H "\r\n", "GET /?||keep;"},
         {"GET / HTTP/1.0\r\n\r\n", "GET /?||close;"},
-        {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET /?||keep;"},
+        {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET /?||close;"},
         {"GET / HTTP/1.1\r\n" H "Connection: upgrade, CLOSE\r\n\r\n", "GET /?||close;"},
         {"GET / HTTP/1.1\r\n" H "Connection: close\r\nConnection: keep-alive\r\n\r\n", "GET /?||close;"},
         {"GET / HTTP/1.1\r\n" H "Connection: closed\r\n\r\n", "GET /?||keep;"},

@@ -320,6 +320,21 @@ static void http_1_0_is_answered_and_closed(void **state)
     peer_close(&p);
 }
 
+static void what_follows_the_last_request_is_not_handled(void **state)
+{
+    (void)state;
+    struct peer p = peer_connect(house.port);
+    int before = house.handled;
+    peer_say(
+        &p,
+        "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(peer_hear(&p, &heard), 200);
+    assert_true(peer_ended(&p, 1000));
+    assert_int_equal(p.in.len, 0);
+    assert_int_equal(house.handled - before, 1);
+    peer_close(&p);
+}
+
 static void what_happens_is_counted(void **state)
 {
     (void)state;
@@ -375,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_does_not_read_is_cut_and_nobody_spins),
         cmocka_unit_test(a_large_answer_arrives_whole_at_a_slow_reader),
         cmocka_unit_test(http_1_0_is_answered_and_closed),
+        cmocka_unit_test(what_follows_the_last_request_is_not_handled),
         cmocka_unit_test(what_happens_is_counted),
         cmocka_unit_test(a_busy_port_is_a_sentence),
     };
