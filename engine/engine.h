@@ -32,8 +32,9 @@ struct wm_engine_options {
 
 /* Maps the file, packs the weights, starts the thread. `progress` (may be NULL) is called with 0..100 on the
  * calling thread. A malformed file is one sentence and WM_EFORMAT. */
-enum wm_status wm_engine_open(const struct wm_engine_options *options, void (*progress)(void *arg, int percent),
-                              void *arg, struct wm_engine **out, struct wm_error *err);
+enum wm_status wm_engine_open(const struct wm_engine_options *options,
+                              void (*progress)(void *arg, int percent), void *arg, struct wm_engine **out,
+                              struct wm_error *err);
 
 /* Cancels what runs (each request gets its last event), joins the thread, frees. NULL is fine. */
 void wm_engine_close(struct wm_engine *e);
@@ -42,9 +43,10 @@ struct wm_engine_info {
     const char *name;         /* of the model, from its file */
     const char *architecture; /* "llama" */
     const char *backend;      /* one line, as wm_ops.describe */
-    const char *fingerprint;  /* hex; changes with the model, its tokenizer and the chat format: token lists and
+    const char
+        *fingerprint; /* hex; changes with the model, its tokenizer and the chat format: token lists and
                                  KV made under another fingerprint are not comparable */
-    int context;              /* tokens */
+    int context;      /* tokens */
     int vocabulary;
     bool sees_pictures;
 };
@@ -66,8 +68,8 @@ struct wm_chat_message {
  * rendering its messages one by one (`first` on the first call only), so a transcript's token list may be kept
  * and continued. `first`: the format's head, with its default system message when messages[0] is not one.
  * `open_reply`: the header behind which the model writes its answer. */
-enum wm_status wm_engine_render(const struct wm_engine *e, const struct wm_chat_message *messages, size_t n, bool first,
-                                bool open_reply, struct wm_tokens *out, struct wm_error *err);
+enum wm_status wm_engine_render(const struct wm_engine *e, const struct wm_chat_message *messages, size_t n,
+                                bool first, bool open_reply, struct wm_tokens *out, struct wm_error *err);
 
 /* Appends what closes a generated reply (its end token and what the format puts behind it), so that the next
  * message may follow. The reply's own tokens come from the generate events, end token not included. */
@@ -110,7 +112,7 @@ struct wm_generated {
 };
 
 struct wm_generate {
-    uint64_t owner; /* conversation whose cache this is; 0: nobody's, nothing is kept */
+    uint64_t owner;        /* conversation whose cache this is; 0: nobody's, nothing is kept */
     const int32_t *prompt; /* copied */
     size_t prompt_len;     /* >= 1; with max_tokens it may not pass the context: WM_ELIMIT */
     int32_t max_tokens;    /* 0: only prefill, to have it ready */

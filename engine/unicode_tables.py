@@ -42,7 +42,6 @@ def main():
             line = ""
         line += cell
     print(line)
-    print("/* clang-format on */")
     return 0
 
 

@@ -56,7 +56,8 @@ static bool origin_is_ours(struct wm_http_exchange *x)
            memcmp(origin + origin_len - host_len - 3, "://", 3) == 0;
 }
 
-int wm_admin_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x, size_t *body_limit)
+int wm_admin_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x,
+                   size_t *body_limit)
 {
     struct wm_app *app = arg;
     *body_limit = 4096;
@@ -67,7 +68,8 @@ int wm_admin_admit(void *arg, const char *method, const char *path, struct wm_ht
         return token ? 401 : 403;
     if (strcmp(method, "POST") == 0 && !origin_is_ours(x))
         return 403;
-    bool known = strcmp(path, "/metrics") == 0 || strcmp(path, "/readyz") == 0 || strcmp(path, "/admin/v1/events") == 0 ||
+    bool known = strcmp(path, "/metrics") == 0 || strcmp(path, "/readyz") == 0 ||
+                 strcmp(path, "/admin/v1/events") == 0 ||
                  strncmp(path, conversations, sizeof conversations - 1) == 0;
     if (!known)
         return 404;
@@ -79,7 +81,8 @@ static void reply_error(struct wm_http_exchange *x, int status, const char *sent
     char body[WM_ERROR_TEXT + 64];
     struct wm_buffer quoted = WM_BUFFER(sizeof body);
     for (const char *c = sentence; *c; c++)
-        wm_buffer_printf(&quoted, *c == '"' || *c == '\\' ? "\\%c" : "%c", (unsigned char)*c < 0x20 ? ' ' : *c);
+        wm_buffer_printf(&quoted, *c == '"' || *c == '\\' ? "\\%c" : "%c",
+                         (unsigned char)*c < 0x20 ? ' ' : *c);
     int len = snprintf(body, sizeof body, "{\"error\":\"%s\"}\n", quoted.data ? quoted.data : "");
     wm_http_reply(x, status, json_type, NULL, body, len < (int)sizeof body ? (size_t)len : sizeof body - 1);
     wm_buffer_free(&quoted);
@@ -158,7 +161,8 @@ static void handle_conversations(struct wm_app *app, struct wm_http_exchange *x)
     const char *rest = request->path + sizeof conversations - 1;
     bool post = strcmp(request->method, "POST") == 0;
     if (*rest == '\0' && !post) {
-        struct wm_question q = {.kind = WM_ASK_CONVERSATIONS, .limit = query_number(request->query, "limit", 0)};
+        struct wm_question q = {.kind = WM_ASK_CONVERSATIONS,
+                                .limit = query_number(request->query, "limit", 0)};
         bool asked = strstr(request->query, "contact=") != NULL;
         if (q.limit < 0 || (asked && !query_text(request->query, "contact", q.contact, sizeof q.contact)))
             reply_error(x, 400, "contact must be a percent-encoded id and limit a number");
@@ -198,8 +202,8 @@ void wm_admin_handle(void *arg, struct wm_http_exchange *x)
     } else if (strcmp(request->path, "/readyz") == 0) {
         struct wm_buffer reason = WM_BUFFER(512);
         bool ready = wm_report_ready(app, &reason);
-        wm_http_reply(x, ready ? 200 : 503, "text/plain; charset=utf-8", NULL, ready ? "ready\n" : reason.data,
-                      ready ? 6 : reason.len);
+        wm_http_reply(x, ready ? 200 : 503, "text/plain; charset=utf-8", NULL,
+                      ready ? "ready\n" : reason.data, ready ? 6 : reason.len);
         wm_buffer_free(&reason);
     } else if (strcmp(request->path, "/metrics") == 0) {
         struct wm_buffer text = WM_BUFFER(1 << 20);

@@ -77,8 +77,8 @@ static enum wm_status start_server(struct wm_app *app, const struct wm_settings 
     enum wm_status st = wm_http_server_new(listeners, 2, NULL, "net", &app->server, err);
     if (st != WM_OK)
         return st;
-    write_url(app->public_url, sizeof app->public_url, s->tls_certificate ? "https" : "http", s->listen.address,
-              wm_http_server_port(app->server, WM_LISTENER_PUBLIC));
+    write_url(app->public_url, sizeof app->public_url, s->tls_certificate ? "https" : "http",
+              s->listen.address, wm_http_server_port(app->server, WM_LISTENER_PUBLIC));
     write_url(app->admin_url, sizeof app->admin_url, "http", s->admin.address,
               wm_http_server_port(app->server, WM_LISTENER_ADMIN));
     wm_log(WM_LOG_INFO, "listening", WM_S("public", app->public_url), WM_S("admin", app->admin_url));
@@ -100,7 +100,8 @@ enum wm_status wm_app_start(struct wm_settings *settings, void (*progress)(void 
     if (st == WM_OK)
         st = start_engine(app, settings, progress, arg, err);
     if (st == WM_OK)
-        st = wm_courier_new(&(struct wm_courier_options){.user_agent = "wingman/" WM_VERSION}, &app->courier, err);
+        st = wm_courier_new(&(struct wm_courier_options){.user_agent = "wingman/" WM_VERSION}, &app->courier,
+                            err);
     if (st == WM_OK)
         st = start_sessions(app, settings, err);
     if (st == WM_OK)
@@ -124,11 +125,15 @@ static void warn_of_fixed_settings(const struct wm_settings *old, const struct w
         bool changed;
     } fixed[] = {
         {"data", strcmp(old->data, new->data) != 0},
-        {"listen", strcmp(old->listen.address, new->listen.address) != 0 || old->listen.port != new->listen.port},
-        {"admin.listen", strcmp(old->admin.address, new->admin.address) != 0 || old->admin.port != new->admin.port},
-        {"model", strcmp(old->model.path, new->model.path) != 0 || strcmp(old->model.backend, new->model.backend) != 0 ||
+        {"listen",
+         strcmp(old->listen.address, new->listen.address) != 0 || old->listen.port != new->listen.port},
+        {"admin.listen",
+         strcmp(old->admin.address, new->admin.address) != 0 || old->admin.port != new->admin.port},
+        {"model", strcmp(old->model.path, new->model.path) != 0 ||
+                      strcmp(old->model.backend, new->model.backend) != 0 ||
                       old->model.context != new->model.context || old->model.threads != new->model.threads},
-        {"kv", old->kv.device != new->kv.device || old->kv.host != new->kv.host || old->kv.disk != new->kv.disk},
+        {"kv",
+         old->kv.device != new->kv.device || old->kv.host != new->kv.host || old->kv.disk != new->kv.disk},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].changed)

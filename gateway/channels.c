@@ -21,8 +21,8 @@ static enum wm_status open_channel(const struct wm_settings *settings, const str
     channel->name = from->name;
     channel->adapter = wm_adapter_find(from->platform);
     if (!channel->adapter)
-        return wm_fail(err, WM_EUNSUPPORTED, "channel %s: this build has no adapter for the platform '%s'", from->name,
-                       from->platform);
+        return wm_fail(err, WM_EUNSUPPORTED, "channel %s: this build has no adapter for the platform '%s'",
+                       from->name, from->platform);
     struct wm_channel_config config = {.name = from->name,
                                        .account = from->account,
                                        .verify_token = from->verify_token,
@@ -53,7 +53,8 @@ static enum wm_status open_channel(const struct wm_settings *settings, const str
     return WM_OK;
 }
 
-enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channel_set **out, struct wm_error *err)
+enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channel_set **out,
+                                  struct wm_error *err)
 {
     struct wm_channel_set *set = calloc(1, sizeof *set);
     if (!set) {

@@ -31,7 +31,8 @@ struct wm_channel_set {
 };
 
 /* Takes `settings`, also on failure. */
-enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channel_set **out, struct wm_error *err);
+enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channel_set **out,
+                                  struct wm_error *err);
 
 /* NULL when no channel has that name. */
 struct wm_gateway_channel *wm_channel_set_find(struct wm_channel_set *set, const char *name);

@@ -3,11 +3,11 @@
  * The demo makes a folder with a settings file and fresh secrets, exactly what a real installation has, and then runs
  * what `serve` and `sim` run. The file is written anew at each start; copied, it is a first wingman.yaml.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,15 +34,17 @@ struct demo {
 static const char *const secret_files[3] = {"app.secret", "access.token", "verify.token"};
 
 /* Writes `text` to DATA/name, mode 0600. */
-static enum wm_status write_file(const struct demo *d, const char *name, const char *text, struct wm_error *err)
+static enum wm_status write_file(const struct demo *d, const char *name, const char *text,
+                                 struct wm_error *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", d->data, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     size_t len = strlen(text);
     if (fd < 0 || write(fd, text, len) != (ssize_t)len) {
-        enum wm_status st = wm_fail(err, WM_EIO, "%s cannot be written: %s; choose another folder with --data", path,
-                                    strerror(errno));
+        enum wm_status st =
+            wm_fail(err, WM_EIO, "%s cannot be written: %s; choose another folder with --data", path,
+                    strerror(errno));
         if (fd >= 0)
             close(fd);
         return st;
@@ -84,11 +86,13 @@ static enum wm_status make_secrets(struct demo *d, struct wm_error *err)
     return WM_OK;
 }
 
-static enum wm_status write_settings(const struct demo *d, const char *graph_url, char path[4096], struct wm_error *err)
+static enum wm_status write_settings(const struct demo *d, const char *graph_url, char path[4096],
+                                     struct wm_error *err)
 {
     char model[4096], text[8192];
     if (!realpath(d->model, model))
-        return wm_fail(err, WM_ENOENT, "the model %s is not there: %s; `sh gateway/demo.sh --build` fetches it", d->model,
+        return wm_fail(err, WM_ENOENT,
+                       "the model %s is not there: %s; `sh gateway/demo.sh --build` fetches it", d->model,
                        strerror(errno));
     snprintf(text, sizeof text,
              "# Written by `wingman demo` at each start. Copy it to begin your own.\n"
@@ -109,7 +113,8 @@ static enum wm_status write_settings(const struct demo *d, const char *graph_url
              "    access_token_file: %s\n"
              "    verify_token_file: %s\n"
              "    graph_url: %s/v25.0\n",
-             d->public_port, d->admin_port, model, account, secret_files[0], secret_files[1], secret_files[2], graph_url);
+             d->public_port, d->admin_port, model, account, secret_files[0], secret_files[1], secret_files[2],
+             graph_url);
     snprintf(path, 4096, "%s/wingman.yaml", d->data);
     return write_file(d, "wingman.yaml", text, err);
 }
@@ -130,9 +135,10 @@ static int free_port(void)
 
 static bool read_options(int argc, char **argv, struct demo *d)
 {
-    static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'd'},
-        {"model", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+                                            {"data", required_argument, NULL, 'd'},
+                                            {"model", required_argument, NULL, 'm'},
+                                            {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         char *end;
         switch (option) {
@@ -203,7 +209,9 @@ int wm_cmd_demo(int argc, char **argv)
                         .public_port = PUBLIC_PORT,
                         .admin_port = ADMIN_PORT};
     if (!read_options(argc, argv, &demo)) {
-        fprintf(stderr, "usage: wingman demo [--port N] [--data DIR] [--model FILE]; port 0 takes any that are free\n");
+        fprintf(
+            stderr,
+            "usage: wingman demo [--port N] [--data DIR] [--model FILE]; port 0 takes any that are free\n");
         return WM_EXIT_MISUSED;
     }
     sigset_t signals;

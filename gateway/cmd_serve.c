@@ -93,7 +93,8 @@ int wm_cmd_serve(int argc, char **argv)
         file = optarg;
     }
     if (optind != argc) {
-        fprintf(stderr, "wingman serve: '%s' is not understood; usage: wingman serve [-c FILE]\n", argv[optind]);
+        fprintf(stderr, "wingman serve: '%s' is not understood; usage: wingman serve [-c FILE]\n",
+                argv[optind]);
         return WM_EXIT_MISUSED;
     }
     sigset_t signals;

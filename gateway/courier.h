@@ -8,15 +8,16 @@
 
 struct wm_courier;
 
-struct wm_courier_options { /* 0 or NULL: the default */
-    int max_waiting;         /* calls in flight and queued: 4096 */
+struct wm_courier_options {   /* 0 or NULL: the default */
+    int max_waiting;          /* calls in flight and queued: 4096 */
     int connections_per_host; /* 64 */
-    int64_t connect_ms;      /* 10 s */
+    int64_t connect_ms;       /* 10 s */
     const char *user_agent;
-    const char *ca_file;     /* a CA bundle other than the system's */
+    const char *ca_file; /* a CA bundle other than the system's */
 };
 
-enum wm_status wm_courier_new(const struct wm_courier_options *options, struct wm_courier **out, struct wm_error *err);
+enum wm_status wm_courier_new(const struct wm_courier_options *options, struct wm_courier **out,
+                              struct wm_error *err);
 
 /* Valid until free. */
 struct wm_transport *wm_courier_transport(struct wm_courier *c);

@@ -26,11 +26,13 @@ struct wm_app {
 enum { WM_LISTENER_PUBLIC, WM_LISTENER_ADMIN };
 
 /* public.c: the listener that platforms and people reach. `arg` is the wm_app. */
-int wm_public_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x, size_t *body_limit);
+int wm_public_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x,
+                    size_t *body_limit);
 void wm_public_handle(void *arg, struct wm_http_exchange *x);
 
 /* admin.c: the operator's listener. */
-int wm_admin_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x, size_t *body_limit);
+int wm_admin_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x,
+                   size_t *body_limit);
 void wm_admin_handle(void *arg, struct wm_http_exchange *x);
 
 /* report.c: /metrics, and whether the gateway is ready (the reason when not). Any thread. */

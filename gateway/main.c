@@ -18,8 +18,10 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "wingman %s: a messaging gateway whose conversations live on the GPU\n\n"
-                 "usage: wingman COMMAND [options]\n\n", WM_VERSION);
+    fprintf(out,
+            "wingman %s: a messaging gateway whose conversations live on the GPU\n\n"
+            "usage: wingman COMMAND [options]\n\n",
+            WM_VERSION);
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fprintf(out, "\nexit codes: 0 well, 1 failed, 2 misused\n");
@@ -27,7 +29,8 @@ static void print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a peer or a log pipe that goes away is an error code, not the end of the daemon */
+    signal(SIGPIPE,
+           SIG_IGN); /* a peer or a log pipe that goes away is an error code, not the end of the daemon */
     if (argc < 2) {
         print_help(stderr);
         return WM_EXIT_MISUSED;

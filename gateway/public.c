@@ -41,7 +41,8 @@ static bool is_json(const char *type, size_t len)
            (len == sizeof json - 1 || strchr("; \t", type[sizeof json - 1]));
 }
 
-int wm_public_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x, size_t *body_limit)
+int wm_public_admit(void *arg, const char *method, const char *path, struct wm_http_exchange *x,
+                    size_t *body_limit)
 {
     struct wm_app *app = arg;
     bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
@@ -156,7 +157,8 @@ void wm_public_handle(void *arg, struct wm_http_exchange *x)
         answer_ready(app, x);
         return;
     }
-    struct wm_gateway_channel *channel = channel_of(app, request->path); /* a reload may have removed it since admit */
+    struct wm_gateway_channel *channel =
+        channel_of(app, request->path); /* a reload may have removed it since admit */
     if (!channel)
         reply_text(x, 404, "there is nothing here\n");
     else if (strcmp(request->method, "POST") == 0)

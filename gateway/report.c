@@ -42,26 +42,30 @@ static void write_sessions(struct wm_app *app, struct wm_buffer *out)
     struct wm_sessions_stats s;
     wm_sessions_stats(app->sessions, &s);
     const struct figure figures[] = {
-        {"wingman_backlog_bodies", "gauge", "Webhook bodies committed but not yet made into events", (double)s.backlog},
+        {"wingman_backlog_bodies", "gauge", "Webhook bodies committed but not yet made into events",
+         (double)s.backlog},
         {"wingman_backlog_age_seconds", "gauge", "Age of the oldest of them", (double)s.backlog_age_ms / 1e3},
         {"wingman_unanswered_age_seconds", "gauge", "Age of the oldest message that waits for its turn",
          (double)s.unanswered_age_ms / 1e3},
         {"wingman_bodies_total", "counter", "Webhook bodies committed", (double)s.bodies},
         {"wingman_body_bytes_total", "counter", "Bytes of them", (double)s.body_bytes},
-        {"wingman_ingest_refused_total", "counter", "Webhooks answered 503 because the store was full or failing",
-         (double)s.ingest_refused},
+        {"wingman_ingest_refused_total", "counter",
+         "Webhooks answered 503 because the store was full or failing", (double)s.ingest_refused},
         {"wingman_commits_total", "counter", "Transactions committed to disk", (double)s.commits},
         {"wingman_commit_seconds_total", "counter", "Time spent in them", (double)s.commit_us_sum / 1e6},
-        {"wingman_commit_max_seconds", "gauge", "Slowest of the last 1,024 commits", (double)s.commit_us_max / 1e6},
+        {"wingman_commit_max_seconds", "gauge", "Slowest of the last 1,024 commits",
+         (double)s.commit_us_max / 1e6},
         {"wingman_store_ok", "gauge", "1 while commits succeed", s.store_ok ? 1 : 0},
         {"wingman_store_errors_total", "counter", "Commits that failed", (double)s.store_errors},
         {"wingman_events_total", "counter", "Events stored", (double)s.events},
         {"wingman_duplicates_total", "counter", "Events that repeated an earlier one", (double)s.duplicates},
         {"wingman_unparsed_total", "counter", "Verified bodies that could not be parsed", (double)s.unparsed},
-        {"wingman_conversations_active", "gauge", "Conversations that are not idle", (double)s.conversations_active},
+        {"wingman_conversations_active", "gauge", "Conversations that are not idle",
+         (double)s.conversations_active},
         {"wingman_turns_started_total", "counter", "Turns given to the model", (double)s.turns_started},
         {"wingman_turns_finished_total", "counter", "Turns finished and committed", (double)s.turns_finished},
-        {"wingman_turns_failed_total", "counter", "Turns that ended in the fallback sentence", (double)s.turns_failed},
+        {"wingman_turns_failed_total", "counter", "Turns that ended in the fallback sentence",
+         (double)s.turns_failed},
         {"wingman_outbox_queued", "gauge", "Replies waiting to be sent", (double)s.outbox_queued},
         {"wingman_outbox_unknown", "gauge", "Replies sent whose answer was lost", (double)s.outbox_unknown},
         {"wingman_outbox_sent_total", "counter", "Replies accepted by the platform", (double)s.outbox_sent},
@@ -78,8 +82,10 @@ static void write_engine(struct wm_app *app, struct wm_buffer *out)
     const struct figure figures[] = {
         {"wingman_engine_steps_total", "counter", "Steps of the batch loop", (double)s.steps},
         {"wingman_prompt_tokens_total", "counter", "Prompt tokens of all requests", (double)s.prompt_tokens},
-        {"wingman_cached_tokens_total", "counter", "Of these, found in the KV cache", (double)s.cached_tokens},
-        {"wingman_computed_tokens_total", "counter", "Tokens that went through the model", (double)s.computed_tokens},
+        {"wingman_cached_tokens_total", "counter", "Of these, found in the KV cache",
+         (double)s.cached_tokens},
+        {"wingman_computed_tokens_total", "counter", "Tokens that went through the model",
+         (double)s.computed_tokens},
         {"wingman_completion_tokens_total", "counter", "Tokens generated", (double)s.completion_tokens},
         {"wingman_requests_total", "counter", "Requests to the engine", (double)s.requests},
         {"wingman_requests_canceled_total", "counter", "Requests cancelled", (double)s.canceled},
@@ -88,7 +94,8 @@ static void write_engine(struct wm_app *app, struct wm_buffer *out)
         {"wingman_requests_queued", "gauge", "Requests waiting for a place in it", (double)s.queued},
         {"wingman_kv_used_bytes", "gauge", "KV cache in use", (double)s.kv_used_bytes},
         {"wingman_kv_total_bytes", "gauge", "KV cache allowed", (double)s.kv_total_bytes},
-        {"wingman_kv_evicted_blocks_total", "counter", "KV blocks dropped to make room", (double)s.evicted_blocks},
+        {"wingman_kv_evicted_blocks_total", "counter", "KV blocks dropped to make room",
+         (double)s.evicted_blocks},
         {"wingman_weight_bytes", "gauge", "Packed weights in memory", (double)s.weight_bytes},
     };
     write_figures(out, figures, sizeof figures / sizeof *figures);
@@ -102,7 +109,8 @@ static void write_http(struct wm_app *app, struct wm_buffer *out)
     wm_courier_stats(app->courier, &c);
     const struct figure figures[] = {
         {"wingman_http_requests_total", "counter", "Requests read whole", (double)h.requests},
-        {"wingman_http_bad_requests_total", "counter", "Requests refused by the parser", (double)h.bad_requests},
+        {"wingman_http_bad_requests_total", "counter", "Requests refused by the parser",
+         (double)h.bad_requests},
         {"wingman_http_timeouts_total", "counter", "Connections cut by a deadline", (double)h.timeouts},
         {"wingman_http_connections", "gauge", "Connections open now", (double)h.open_connections},
         {"wingman_http_connections_refused_total", "counter", "Connections refused by a limit",
@@ -112,7 +120,8 @@ static void write_http(struct wm_app *app, struct wm_buffer *out)
         {"wingman_courier_not_sent_total", "counter", "Outbound calls that never left", (double)c.not_sent},
         {"wingman_courier_in_flight", "gauge", "Outbound calls open now", (double)c.in_flight},
         {"process_resident_memory_bytes", "gauge", "Resident memory", resident_bytes()},
-        {"process_uptime_seconds", "gauge", "Time since start", (double)(wm_now_ms() - app->started_ms) / 1e3},
+        {"process_uptime_seconds", "gauge", "Time since start",
+         (double)(wm_now_ms() - app->started_ms) / 1e3},
     };
     write_figures(out, figures, sizeof figures / sizeof *figures);
 

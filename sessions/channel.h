@@ -54,11 +54,11 @@ struct wm_outgoing {
 
 /* What an answer of the platform means for the row. */
 enum wm_outcome_kind {
-    WM_OUTCOME_SENT,   /* accepted; `platform_id` */
-    WM_OUTCOME_RETRY,  /* not accepted, may be later: after `retry_ms` */
-    WM_OUTCOME_FAILED, /* never: `sentence` says why */
+    WM_OUTCOME_SENT,    /* accepted; `platform_id` */
+    WM_OUTCOME_RETRY,   /* not accepted, may be later: after `retry_ms` */
+    WM_OUTCOME_FAILED,  /* never: `sentence` says why */
     WM_OUTCOME_UNKNOWN, /* it may have been accepted: only a status can tell */
-    WM_OUTCOME_PAUSE   /* not accepted; the whole channel is out of order (token, permission): alarm, keep the queue,
+    WM_OUTCOME_PAUSE /* not accepted; the whole channel is out of order (token, permission): alarm, keep the queue,
                           try again after `retry_ms` */
 };
 
@@ -72,9 +72,9 @@ struct wm_outcome {
 };
 
 enum {
-    WM_CAP_READ = 1,        /* can mark read */
-    WM_CAP_TYPING = 2,      /* can show typing */
-    WM_CAP_STATUS_REF = 4   /* statuses carry our own reference: an unknown row can be settled */
+    WM_CAP_READ = 1,      /* can mark read */
+    WM_CAP_TYPING = 2,    /* can show typing */
+    WM_CAP_STATUS_REF = 4 /* statuses carry our own reference: an unknown row can be settled */
 };
 
 struct wm_adapter {
@@ -84,7 +84,8 @@ struct wm_adapter {
     int64_t typing_ms;    /* a typing mark fades after this */
 
     /* Required. EINVAL with a sentence when a secret is missing, shorter than 16 bytes, or a placeholder. */
-    enum wm_status (*open)(const struct wm_channel_config *config, struct wm_channel **out, struct wm_error *err);
+    enum wm_status (*open)(const struct wm_channel_config *config, struct wm_channel **out,
+                           struct wm_error *err);
     void (*close)(struct wm_channel *c); /* NULL is fine */
 
     /* Net thread (one at a time). Over the raw bytes, constant time, before anything is parsed. EDENIED: answer 401;

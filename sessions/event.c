@@ -46,8 +46,9 @@ struct wm_event *wm_event_list_add(struct wm_event_list *list)
 
 static void free_event(struct wm_event *e)
 {
-    char *const strings[] = {e->account, e->key,    e->id,    e->sender,    e->name,   e->text, e->payload,
-                             e->mime,    e->target, e->field, e->timestamp, e->status, e->ref,  e->error_text};
+    char *const strings[] = {e->account,   e->key,     e->id,   e->sender,    e->name,
+                             e->text,      e->payload, e->mime, e->target,    e->field,
+                             e->timestamp, e->status,  e->ref,  e->error_text};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < WM_EVENT_ALIASES; i++)

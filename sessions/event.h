@@ -67,23 +67,25 @@ struct wm_event {
     enum wm_event_kind kind;
     bool wants_reply; /* a message that a person expects an answer to */
     bool from_group;
-    char *account;    /* who was written to: phone number id, page id; NULL: the channel's own */
-    char *key;        /* never NULL: unique per (channel, account) for one happening; a repeat has the same */
-    char *id;         /* the platform's message id */
-    char *sender;     /* the other person; for echoes and statuses the person written to */
+    char *account; /* who was written to: phone number id, page id; NULL: the channel's own */
+    char *key;     /* never NULL: unique per (channel, account) for one happening; a repeat has the same */
+    char *id;      /* the platform's message id */
+    char *sender;  /* the other person; for echoes and statuses the person written to */
     char *aliases[WM_EVENT_ALIASES]; /* further ids of that person, most lasting first */
-    char *name;       /* display name */
-    char *text;       /* text, caption, button title; emoji of a reaction */
-    char *payload;    /* what a button carries */
-    char *media[WM_EVENT_MEDIA]; /* media ids or URLs */
-    char *mime;       /* of the first medium */
-    char *target;     /* id of the message that is meant: reaction, edit, delete, reply */
-    char *field;      /* the platform's word for what this is, when the kind does not tell: "poll", "account_update" */
-    char *timestamp;  /* the platform's literal */
-    int64_t at_ms;    /* the same as Unix milliseconds, clamped to [0, arrival + 5 min]; arrival time when absent */
+    char *name;                      /* display name */
+    char *text;                      /* text, caption, button title; emoji of a reaction */
+    char *payload;                   /* what a button carries */
+    char *media[WM_EVENT_MEDIA];     /* media ids or URLs */
+    char *mime;                      /* of the first medium */
+    char *target;                    /* id of the message that is meant: reaction, edit, delete, reply */
+    char *
+        field; /* the platform's word for what this is, when the kind does not tell: "poll", "account_update" */
+    char *timestamp; /* the platform's literal */
+    int64_t
+        at_ms; /* the same as Unix milliseconds, clamped to [0, arrival + 5 min]; arrival time when absent */
     enum wm_delivery delivery; /* with STATUS */
-    char *status;     /* the platform's word: "sent", "delivered" ... */
-    char *ref;        /* our own reference that a status gives back */
+    char *status;              /* the platform's word: "sent", "delivered" ... */
+    char *ref;                 /* our own reference that a status gives back */
     int32_t error_code;
     char *error_text;
 };

@@ -16,9 +16,9 @@ struct wm_http_call {
     char *method; /* "GET", "POST" */
     char *url;
     char *headers[WM_HTTP_CALL_HEADERS]; /* may hold secrets: never logged */
-    char *body; /* NULL: none */
+    char *body;                          /* NULL: none */
     size_t body_len;
-    int64_t timeout_ms;     /* whole call; 0: 30 s */
+    int64_t timeout_ms;      /* whole call; 0: 30 s */
     size_t max_answer_bytes; /* 0: 64 KiB; more is cut off and the call counts as LOST */
 };
 

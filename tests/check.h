@@ -17,7 +17,8 @@
     do {                                                                                                     \
         double got_ = (got), want_ = (want);                                                                 \
         if (!(got_ - want_ <= (tolerance) && want_ - got_ <= (tolerance)))                                   \
-            fail_msg("%s is %.9g, %s is %.9g: apart by more than %g", #got, got_, #want, want_, (double)(tolerance)); \
+            fail_msg("%s is %.9g, %s is %.9g: apart by more than %g", #got, got_, #want, want_,              \
+                     (double)(tolerance));                                                                   \
     } while (0)
 
 /* Leaves the test as skipped, with the reason in the log. */

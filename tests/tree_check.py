@@ -6,13 +6,14 @@
   top level    holds the parts of wingman and nothing else
   paths        no file knows the machine it was written on
   sizes        900 lines of source, 8 MiB of anything
-  C            no function that writes past its buffer or guesses at numbers; nothing left for later
+  C            no function that writes past its buffer or guesses at numbers; nothing left for later; formatted
 
 Run from anywhere: `python3 tests/tree_check.py [TREE]`. What git ignores is not looked at.
 """
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,15 @@ def nothing_is_left_for_later(tree):
             yield f"{path}:{line_at(text, found.start())}: \"{found[0]}\"; do it, or open an issue"
 
 
+def every_c_file_is_formatted(tree):
+    """By clang-format with the tree's .clang-format; generated tables are their script's business."""
+    paths = [p for p, t in tree.with_suffix(C_LIKE) if not GENERATED.search("\n".join(t.splitlines()[:5]))]
+    done = subprocess.run(["clang-format", "--dry-run", *paths], cwd=tree.root, stderr=subprocess.PIPE, text=True)
+    for line in done.stderr.splitlines():
+        if "warning:" in line:
+            yield line
+
+
 CHECKS = [includes_never_point_up_the_map, every_source_file_is_named_in_its_folders_readme,
           the_top_level_holds_the_parts_of_wingman_alone, no_file_knows_the_machine_it_was_written_on,
           no_file_is_too_long_to_read, no_file_is_too_large_for_the_tree, no_c_file_calls_a_banned_function,
@@ -193,6 +203,10 @@ def main():
     tree = Tree(root)
     failed = 0
     claims = [(each_check_finds_what_it_looks_for_and_nothing_else, ())] + [(check, (tree,)) for check in CHECKS]
+    if shutil.which("clang-format"):
+        claims.append((every_c_file_is_formatted, (tree,)))
+    else:
+        print("SKIP: clang-format is not installed\n[  SKIPPED ] every_c_file_is_formatted")
     for check, arguments in claims:
         findings = list(check(*arguments))
         for line in findings[:50]:

@@ -20,8 +20,7 @@ struct wm_buffer {
     bool failed; /* an append was refused; content is as before it. Sticky, so a chain needs one check */
 };
 
-#define WM_BUFFER(max_bytes)                                                                                 \
-    ((struct wm_buffer){.max = (max_bytes)})
+#define WM_BUFFER(max_bytes) ((struct wm_buffer){.max = (max_bytes)})
 
 /* Appends. WM_ELIMIT past the ceiling, WM_ENOMEM; the content is unchanged on failure and `failed` is set. */
 enum wm_status wm_buffer_add(struct wm_buffer *b, const void *bytes, size_t len);

@@ -12,15 +12,15 @@
 /* Code, name. One list: the enum and wm_status_name are both made from it. */
 #define WM_STATUSES(X)                                                                                       \
     X(OK, "ok")                                                                                              \
-    X(EINVAL, "invalid")         /* the caller or the input broke a rule */                                  \
+    X(EINVAL, "invalid") /* the caller or the input broke a rule */                                          \
     X(ENOMEM, "out of memory")                                                                               \
     X(EIO, "input/output error")                                                                             \
-    X(EAGAIN, "try again")       /* full or busy; nothing was taken */                                       \
+    X(EAGAIN, "try again") /* full or busy; nothing was taken */                                             \
     X(ENOENT, "not found")                                                                                   \
-    X(EFORMAT, "malformed")      /* bytes from outside do not have the form they claim */                    \
-    X(ELIMIT, "over a limit")    /* well-formed, but larger than we accept */                                \
+    X(EFORMAT, "malformed")   /* bytes from outside do not have the form they claim */                       \
+    X(ELIMIT, "over a limit") /* well-formed, but larger than we accept */                                   \
     X(EEXIST, "exists already")                                                                              \
-    X(EDENIED, "denied")         /* signature, token or permission */                                        \
+    X(EDENIED, "denied") /* signature, token or permission */                                                \
     X(ECANCELED, "cancelled")                                                                                \
     X(EUNSUPPORTED, "unsupported")
 

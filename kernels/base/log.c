@@ -33,7 +33,8 @@ static void add_quoted(struct wm_buffer *line, const char *text)
         char out[4];
         if (code == '"' || code == '\\')
             wm_buffer_printf(line, "\\%c", (char)code);
-        else if (code < 0x20 || code == 0x7F || (code >= 0x80 && code < 0xA0) || code == 0x2028 || code == 0x2029)
+        else if (code < 0x20 || code == 0x7F || (code >= 0x80 && code < 0xA0) || code == 0x2028 ||
+                 code == 0x2029)
             wm_buffer_printf(line, "\\u%04x", (unsigned)code);
         else
             wm_buffer_add(line, out, wm_utf8_encode(code, out));
@@ -68,8 +69,8 @@ void wm_log_pairs(enum wm_log_level level, const char *event, const struct wm_lo
                          names[level]);
         add_quoted(&line, event);
     } else {
-        wm_buffer_printf(&line, "%02d:%02d:%02d.%03d %-5s %s", tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now % 1000),
-                         names[level], event);
+        wm_buffer_printf(&line, "%02d:%02d:%02d.%03d %-5s %s", tm.tm_hour, tm.tm_min, tm.tm_sec,
+                         (int)(now % 1000), names[level], event);
     }
     for (int i = 0; i < count; i++) {
         const struct wm_log_pair *p = &pairs[i];
