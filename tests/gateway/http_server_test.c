@@ -357,6 +357,32 @@ static void what_happens_is_counted(void **state)
     house_close(&h);
 }
 
+static void answer_with_peer(void *arg, struct wm_http_exchange *x)
+{
+    (void)arg;
+    const char *peer = wm_http_request(x)->peer;
+    wm_http_reply(x, 200, NULL, NULL, peer, strlen(peer));
+}
+
+static void several_listeners_serve_and_ipv4_through_ipv6_is_shown_as_ipv4(void **state)
+{
+    (void)state;
+    struct wm_error err = WM_ERROR_INIT;
+    struct wm_http_server *s = NULL;
+    struct wm_http_listener l[] = {{.address = "127.0.0.1", .handle = answer_with_peer},
+                                   {.address = "::", .handle = answer_with_peer}};
+    if (wm_http_server_new(l, 2, NULL, "two", &s, &err) != WM_OK)
+        SKIP("no IPv6 here");
+    for (int i = 0; i < 2; i++) {
+        struct peer p = peer_connect(wm_http_server_port(s, i));
+        peer_get(&p, "/");
+        assert_int_equal(peer_hear(&p, &heard), 200);
+        assert_string_equal(heard.body.data, "127.0.0.1");
+        peer_close(&p);
+    }
+    wm_http_server_free(s);
+}
+
 static void a_busy_port_is_a_sentence(void **state)
 {
     (void)state;
@@ -392,6 +418,7 @@ int main(void)
         cmocka_unit_test(http_1_0_is_answered_and_closed),
         cmocka_unit_test(what_follows_the_last_request_is_not_handled),
         cmocka_unit_test(what_happens_is_counted),
+        cmocka_unit_test(several_listeners_serve_and_ipv4_through_ipv6_is_shown_as_ipv4),
         cmocka_unit_test(a_busy_port_is_a_sentence),
     };
     return cmocka_run_group_tests(tests, open_house, close_house);
