@@ -97,17 +97,17 @@ static enum wm_status open_face(struct wm_model *m, const char *name, int thread
         return m->ops ? m->ops->open(&options, &m->backend, err)
                       : wm_fail(err, WM_EINVAL, "there is no backend '%s' in this build; try auto", name);
     }
+    struct wm_error why = WM_ERROR_INIT; /* of the first that did not open */
     for (const struct wm_ops *const *face = wm_faces; *face; face++) {
-        struct wm_error ignored = WM_ERROR_INIT;
         struct wm_backend *backend;
-        if ((*face)->open(&options, &backend, &ignored) != WM_OK)
+        if ((*face)->open(&options, &backend, &why) != WM_OK)
             continue;
         if (m->ops)
             m->ops->close(m->backend);
         m->ops = *face;
         m->backend = backend;
     }
-    return m->ops ? WM_OK : wm_fail(err, WM_EUNSUPPORTED, "no backend of this build opens on this machine");
+    return m->ops ? WM_OK : wm_fail(err, why.code, "no backend of this build opens here: %s", why.text);
 }
 
 enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_model *m, struct wm_error *err)
