@@ -34,6 +34,13 @@ static enum wm_status start_engine(struct wm_app *app, const struct wm_settings 
     enum wm_status st = wm_engine_open(&options, progress, arg, &app->engine, err);
     if (st != WM_OK)
         return st;
+    /* A model whose chat format we do not know can be opened; here it would fail at the first message. */
+    const struct wm_chat_message hello = {WM_ROLE_USER, "Hello", 5};
+    struct wm_tokens tokens = {0};
+    st = wm_engine_render(app->engine, &hello, 1, true, true, &tokens, err);
+    wm_tokens_free(&tokens);
+    if (st != WM_OK)
+        return st;
     const struct wm_engine_info *info = wm_engine_info(app->engine);
     wm_log(WM_LOG_INFO, "model loaded", WM_S("name", info->name), WM_S("backend", info->backend),
            WM_N("context", info->context));

@@ -71,6 +71,8 @@ def main():
     # Not detect_stack_use_after_return: gcc 12's fake frames are not aligned to the 64 bytes that AVX-512 values need.
     os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1")
     os.environ["WM_KILLS"] = "1000" if long else "200"
+    if long:
+        os.environ["WM_LONG"] = "1"  # tests that have a longer form read it
     only = {"asan": lambda labels: not labels & {"release", "e2e"},
             "tsan": lambda labels: "threads" in labels,
             "release": lambda labels: bool(labels & {"release", "e2e"})}
