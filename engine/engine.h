@@ -20,14 +20,15 @@
 struct wm_engine;
 
 struct wm_engine_options {
-    const char *model;   /* a GGUF file */
-    const char *backend; /* "auto", "cpu", "reference" */
-    int threads;         /* 0: as many as the machine has cores, at most 8 */
-    int context;         /* tokens a conversation may hold; 0: 8192, cut to what the model was trained for */
-    size_t kv_bytes;     /* ceiling of the KV cache; 0: 2 GiB */
-    int max_running;     /* sequences in one step; 0: 64 */
-    int max_queued;      /* requests waiting beyond those; 0: 4096 */
-    int step_rows;       /* token budget of one step: decodes plus prefill slices; 0: 256 */
+    const char *model;     /* a GGUF file, or a folder as Hugging Face has them */
+    const char *projector; /* a GGUF file with the vision tower of a GGUF model; NULL: none beside `model` */
+    const char *backend;   /* "auto", "cpu", "reference" */
+    int threads;           /* 0: as many as the machine has cores, at most 8 */
+    int context;     /* tokens a conversation may hold; 0: 8192, cut to what the model was trained for */
+    size_t kv_bytes; /* ceiling of the KV cache; 0: 2 GiB */
+    int max_running; /* sequences in one step; 0: 64 */
+    int max_queued;  /* requests waiting beyond those; 0: 4096 */
+    int step_rows;   /* token budget of one step: decodes plus prefill slices; 0: 256 */
 };
 
 /* Maps the file, packs the weights, starts the thread. `progress` (may be NULL) is called with 0..100 on the
@@ -56,12 +57,40 @@ const struct wm_engine_info *wm_engine_info(const struct wm_engine *e);
 
 /* --- chat to tokens ---------------------------------------------------------------------------------------- */
 
-enum wm_role { WM_ROLE_SYSTEM, WM_ROLE_USER, WM_ROLE_ASSISTANT };
+enum { WM_PICTURE_HASH = 32 };
+
+/* A picture that the engine has looked at once. The file stays where it is for as long as a prompt may name it. */
+struct wm_picture {
+    uint8_t hash[WM_PICTURE_HASH]; /* SHA-256 of the file's bytes: its name in every cache */
+    int32_t rows, cols;            /* the grid of tiles that it is cut into */
+    const char *path;              /* borrowed */
+};
+
+/* Reads, decodes and checks a picture file and fills `out`, which borrows `path`. WM_EFORMAT: damaged or of no known kind;
+ * WM_ELIMIT: too large; WM_EUNSUPPORTED: the model does not see. Takes up to some hundred milliseconds; any thread that nobody
+ * waits for. */
+enum wm_status wm_engine_look(const struct wm_engine *e, const char *path, struct wm_picture *out,
+                              struct wm_error *err);
+
+enum wm_role {
+    WM_ROLE_SYSTEM,
+    WM_ROLE_USER,
+    WM_ROLE_ASSISTANT,
+    WM_ROLE_TOOL /* what a tool that the model called has answered */
+};
+
+/* A picture within a message: it stands before the text's byte `at`. */
+struct wm_chat_picture {
+    size_t at;
+    const struct wm_picture *picture;
+};
 
 struct wm_chat_message {
     enum wm_role role;
     const char *text; /* UTF-8; never becomes control tokens, whatever it spells */
     size_t len;
+    const struct wm_chat_picture *pictures; /* by rising `at`; only of a user */
+    size_t n_pictures;
 };
 
 /* Appends what the model's chat format says for these messages. The pieces concatenate: rendering a list equals
@@ -115,7 +144,10 @@ struct wm_generate {
     uint64_t owner;        /* conversation whose cache this is; 0: nobody's, nothing is kept */
     const int32_t *prompt; /* copied */
     size_t prompt_len;     /* >= 1; with max_tokens it may not pass the context: WM_ELIMIT */
-    int32_t max_tokens;    /* 0: only prefill, to have it ready */
+    /* The pictures whose slots the prompt holds, in order; copied, paths too. More or fewer slots than they fill: WM_EINVAL. */
+    const struct wm_picture *pictures;
+    size_t n_pictures;
+    int32_t max_tokens; /* 0: only prefill, to have it ready */
     struct wm_sampling sampling;
     bool ignore_eos; /* stop tokens are ordinary tokens */
     enum wm_priority priority;

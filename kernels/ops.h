@@ -37,18 +37,35 @@ enum {
 struct wm_backend; /* one face on one machine: workers or a device, and scratch memory */
 struct wm_act;     /* activations: [rows, width] */
 struct wm_weight;  /* a packed matrix [out, in] */
+struct wm_experts; /* the routed experts of one layer, packed */
+struct wm_routes;  /* which experts each row goes to, and how strongly: [rows, used] */
 struct wm_kv;      /* a pool of KV blocks of one layer group */
 
 struct wm_backend_options {
     int threads; /* threads that compute, the caller's included; >= 1 */
 };
 
-/* A matrix as the file holds it: row-major, `rows` of `cols` elements. `data` is borrowed (mapped) and must
- * outlive every weight made from it: a face may read it in place. */
+/* Scales that a file keeps beside the codes of a matrix: element (r, c) is its code's value times
+ * scale[(r / row_group) * row_step + (c / col_group) * col_step]. One for all: both steps 0. One per row: row_group 1,
+ * row_step 1, col_step 0. */
+struct wm_scales {
+    const void *data;                                 /* NULL: none. Borrowed like the matrix's */
+    enum wm_type type;                                /* F32, F16 or BF16 */
+    int64_t row_group, row_step, col_group, col_step; /* groups >= 1 */
+};
+
+/* A matrix as the file holds it: `rows` (outputs) of `cols` (inputs) elements. `data` is borrowed (mapped) and must
+ * outlive every weight made from it: a face may read it in place. Usually a row's elements lie together and rows
+ * follow each other; Hugging Face's fused experts lie the other way round (`transposed`: a column's elements, one for each row,
+ * lie together), and only a part of each line may be ours (`stride`). */
 struct wm_matrix {
     const void *data;
     enum wm_type type;
-    int64_t rows, cols; /* cols is a multiple of the type's block */
+    int64_t rows,
+        cols;        /* a line's length (cols, or rows when transposed) is a multiple of the type's block */
+    bool transposed; /* only for types whose block is one element */
+    int64_t stride;  /* elements from line to line; 0: lines follow each other */
+    struct wm_scales scales;
     bool mapped; /* data lies in a read-only file mapping: a face that copied it may drop its pages from
                            memory (they come back from the file when read) */
 };
@@ -56,7 +73,8 @@ struct wm_matrix {
 /* How a weight will be used: layouts differ. */
 enum wm_use {
     WM_USE_MATMUL, /* multiplied by activations */
-    WM_USE_LOOKUP  /* rows are looked up by id (token embeddings) */
+    WM_USE_LOOKUP, /* rows are looked up by id (token embeddings) */
+    WM_USE_ROUTER  /* multiplied, and every face keeps at least float32: a choice hangs on it */
 };
 
 /* The rows of one sequence in a batch: positions first_pos, first_pos + 1, ... */
@@ -89,17 +107,19 @@ enum wm_prologue {
     WM_PROLOGUE_SWIGLU    /* input rows are [gate | up], 2 x cols wide: silu(gate) * up */
 };
 
-/* y[r, :] (+)= prologue(x[index ? index[r] : r, :]) * w^T, for r in [0, rows). */
+/* y[r, :] (+)= prologue(x[index ? index[r] : r, :]) * w^T + bias, for r in [0, rows). */
 struct wm_matmul {
     const struct wm_act *x;
     const int32_t *index; /* input row of each output row; NULL: the same row */
     int32_t rows;
     enum wm_prologue prologue;
-    const float *norm; /* [cols], host memory, with WM_PROLOGUE_RMS_NORM */
+    const float *norm;      /* [cols], host memory, with WM_PROLOGUE_RMS_NORM and WM_PROLOGUE_LAYER_NORM */
+    const float *norm_bias; /* [cols], host memory, with WM_PROLOGUE_LAYER_NORM */
     float eps;
     const struct wm_weight *w;
-    struct wm_act *y; /* width >= rows of w; is not x */
-    bool add;         /* add to y (residual) instead of overwriting */
+    const float *bias; /* [rows of w], host memory; NULL: none */
+    struct wm_act *y;  /* width >= rows of w; is not x */
+    bool add;          /* add to y (residual) instead of overwriting */
     bool precise; /* a face that rounds its input to 8 bits keeps 16 here: for q, k and v, whose errors decide
                          where attention looks */
 };
@@ -111,7 +131,43 @@ enum wm_rope_pairing {
     WM_ROPE_HALVES    /* (i, i + n/2): Hugging Face's llama */
 };
 
-/* Between the projection and attention: rope on q and k, then k and v are written into the cache. */
+/* --- mixture of experts: each row goes to a few of many feed-forward networks ------------------------------------- */
+
+/* One expert as the file holds it: out = down * (silu(gate x) * (up x)). */
+struct wm_expert_matrices {
+    struct wm_matrix gate, up; /* [hidden, width] */
+    struct wm_matrix down;     /* [width, hidden] */
+};
+
+/* logits[r, :] = rms_norm(x[r, :]) * w^T; the row goes to the `used` experts with the largest logits (the lowest number wins a
+ * tie), each with score sigmoid(logit). */
+struct wm_route {
+    const struct wm_act *x;
+    int32_t rows;
+    const float *norm; /* [width], host memory */
+    float eps;
+    const struct wm_weight *w; /* WM_USE_ROUTER, [experts, width] */
+    struct wm_act *logits;     /* [rows, experts] */
+    struct wm_routes *routes;
+};
+
+/* y[r, :] += sum over the experts e of row r of down_e(silu(gate_e z) * (up_e z)), z = score * rms_norm(x[r, :]): the score
+ * scales the expert's *input* (Llama 4: Meta's moe.py). In the order of the routes. y may be x: every input is read
+ * before the first output is written. */
+struct wm_expert_run {
+    const struct wm_act *x;
+    int32_t rows;
+    const float *norm; /* [width], host memory */
+    float eps;
+    const struct wm_experts *experts;
+    const struct wm_routes *routes;
+    struct wm_act *y;
+};
+
+/* --- attention over the cache ---------------------------------------------------------------------------------------- */
+
+/* Between the projection and attention: rope on q and k, their norm, the temperature of q; then k and v are written into
+ * the cache. */
 struct wm_qkv_post {
     struct wm_act *
         qkv; /* [rows, (heads + 2 kv_heads) * head_dim]: q, k, v; q is changed in place, k and v are used up */
@@ -119,6 +175,10 @@ struct wm_qkv_post {
     enum wm_rope_pairing rope;
     const double
         *inv_freq; /* [head_dim / 2] angles per position, in radians; angle = pos * inv_freq[i] in double */
+    bool qk_norm;  /* each head of q and k, after rope, times rsqrt(mean(x^2) + eps); no weights */
+    float eps;
+    double temperature_floor,
+        temperature_scale; /* floor 0: off. q times 1 + scale * ln(floor((pos + 1) / floor) + 1) */
     struct wm_kv *kv;
     int32_t layer; /* within the pool */
     int32_t group; /* which table of the spans */
@@ -134,6 +194,28 @@ struct wm_attention {
     int64_t chunk; /* 0: none */
     const struct wm_kv *kv;
     int32_t layer, group;
+};
+
+/* --- pictures -------------------------------------------------------------------------------------------------------- */
+
+/* Attention in which every token of a tile sees all tokens of the same tile; nothing is cached. Tile t is rows
+ * [t * tokens, (t + 1) * tokens). Before it q and k are rotated, in adjacent pairs, by the same angles in every head. */
+struct wm_tile_attention {
+    const struct wm_act *qkv; /* [tiles * tokens, 3 * heads * head_dim]: q, k, v; may be used up */
+    struct wm_act *out;       /* [tiles * tokens, heads * head_dim] */
+    int32_t tiles, tokens;
+    int32_t heads, head_dim;
+    float scale;
+    const float *cos, *sin; /* [tokens, head_dim / 2], host memory */
+};
+
+/* Makes one row of each square of factor x factor tokens: out[t, Y * (side / factor) + X] = the rows (factor Y + i, factor X + j) of tile t,
+ * behind each other, i then j. Tile t's tokens lie row by row from in[t * tokens]; tokens >= side^2, what is
+ * behind the square (a class token) is left out. */
+struct wm_pixel_shuffle {
+    const struct wm_act *in; /* [tiles * tokens, width] */
+    struct wm_act *out;      /* [tiles * (side / factor)^2, width * factor^2] */
+    int32_t tiles, tokens, side, factor, width;
 };
 
 /* How one row's next token is chosen. Order: temperature, then min_p, then top_k, then top_p (as vLLM). */
@@ -177,6 +259,22 @@ struct wm_ops {
     void (*weight_free)(struct wm_backend *be, struct wm_weight *w);
     size_t (*weight_bytes)(const struct wm_weight *w); /* memory it took beyond the mapping */
 
+    /* Packs an expert when it is first needed at the latest: a model of many experts need not be read to be opened. */
+    enum wm_status (*experts_new)(struct wm_backend *be, const struct wm_expert_matrices *experts, int32_t n,
+                                  struct wm_experts **out, struct wm_error *err);
+    void (*experts_free)(struct wm_backend *be, struct wm_experts *x);
+    size_t (*experts_bytes)(const struct wm_experts *x); /* memory taken beyond the mapping, up to now */
+
+    enum wm_status (*routes_new)(struct wm_backend *be, int32_t rows, int32_t used, struct wm_routes **out,
+                                 struct wm_error *err);
+    void (*routes_free)(struct wm_backend *be, struct wm_routes *routes);
+    /* Copies the first `rows` rows from or to host memory, [rows, used] each: experts by falling logit. For tests and
+     * tools: the program itself never looks. */
+    enum wm_status (*routes_read)(struct wm_backend *be, const struct wm_routes *routes, int32_t rows,
+                                  int32_t *experts, float *scores, struct wm_error *err);
+    enum wm_status (*routes_write)(struct wm_backend *be, struct wm_routes *routes, int32_t rows,
+                                   const int32_t *experts, const float *scores, struct wm_error *err);
+
     size_t (*kv_block_bytes)(const struct wm_kv_shape *shape);
     enum wm_status (*kv_new)(struct wm_backend *be, const struct wm_kv_shape *shape, struct wm_kv **out,
                              struct wm_error *err);
@@ -187,7 +285,20 @@ struct wm_ops {
     /* x[r, :] = row ids[r] of `table`. */
     enum wm_status (*embed)(struct wm_backend *be, const struct wm_weight *table, const int32_t *ids,
                             int32_t rows, struct wm_act *x, struct wm_error *err);
+    /* Copies `rows` rows of the same width from one activation to another (picture tokens into a batch). */
+    enum wm_status (*copy_rows)(struct wm_backend *be, const struct wm_act *from, int32_t from_row,
+                                struct wm_act *to, int32_t to_row, int32_t rows, struct wm_error *err);
     enum wm_status (*matmul)(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
+    enum wm_status (*route)(struct wm_backend *be, const struct wm_route *op, struct wm_error *err);
+    enum wm_status (*expert_run)(struct wm_backend *be, const struct wm_expert_run *op, struct wm_error *err);
+    /* x[r, :] = (x - mean) * rsqrt(var + eps) * norm + norm_bias, in place, for the first `rows` rows; vectors in host
+     * memory, as wide as x. */
+    enum wm_status (*layer_norm)(struct wm_backend *be, struct wm_act *x, int32_t rows, const float *norm,
+                                 const float *norm_bias, float eps, struct wm_error *err);
+    enum wm_status (*tile_attention)(struct wm_backend *be, const struct wm_tile_attention *op,
+                                     struct wm_error *err);
+    enum wm_status (*pixel_shuffle)(struct wm_backend *be, const struct wm_pixel_shuffle *op,
+                                    struct wm_error *err);
     enum wm_status (*qkv_post)(struct wm_backend *be, const struct wm_batch *batch,
                                const struct wm_qkv_post *op, struct wm_error *err);
     enum wm_status (*attention)(struct wm_backend *be, const struct wm_batch *batch,
