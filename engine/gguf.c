@@ -287,6 +287,9 @@ static enum wm_status read_tensor(struct reader *r, struct wm_tensor *t, uint64_
     if ((st = read_uint(r, 4, "a tensor's type", &type)) != WM_OK ||
         (st = read_uint(r, 8, "a tensor's offset", offset)) != WM_OK)
         return st;
+    if (type >= WM_TYPE_OWN)
+        return MALFORMED(r, "tensor %s has type %llu: GGUF has no such type", t->name,
+                         (unsigned long long)type);
     t->type = (uint32_t)type;
     return measure(r, t);
 }

@@ -1,7 +1,8 @@
-/* half.h -- 16-bit floats, read from unaligned little-endian bytes. Exact; any thread. */
+/* half.h -- floats of 16 and of 8 bits, read from unaligned little-endian bytes. Exact; any thread. */
 #ifndef WM_KERNELS_HALF_H
 #define WM_KERNELS_HALF_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -31,6 +32,15 @@ static inline float wm_f16_to_float(uint16_t h)
         return wm_float_of_bits(sign | 0x7f800000 | (rest & 0x007fffff));
     float magnitude = wm_float_of_bits(rest) * 0x1p112f;
     return sign ? -magnitude : magnitude;
+}
+
+/* E4M3: 1 sign, 4 exponent (bias 7) and 3 fraction bits, no infinities; all ones are NaN. The same trick, 2^120. */
+static inline float wm_f8_to_float(uint8_t code)
+{
+    if ((code & 0x7f) == 0x7f)
+        return NAN;
+    float magnitude = wm_float_of_bits((uint32_t)(code & 0x7f) << 20) * 0x1p120f;
+    return code & 0x80 ? -magnitude : magnitude;
 }
 
 #endif

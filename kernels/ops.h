@@ -103,8 +103,10 @@ struct wm_kv_shape {
 /* What happens to the input rows before a product. */
 enum wm_prologue {
     WM_PROLOGUE_NONE,
-    WM_PROLOGUE_RMS_NORM, /* x * rsqrt(mean(x^2) + eps) * norm[i] */
-    WM_PROLOGUE_SWIGLU    /* input rows are [gate | up], 2 x cols wide: silu(gate) * up */
+    WM_PROLOGUE_RMS_NORM,   /* x * rsqrt(mean(x^2) + eps) * norm[i] */
+    WM_PROLOGUE_LAYER_NORM, /* (x - mean) * rsqrt(mean((x - mean)^2) + eps) * norm[i] + norm_bias[i] */
+    WM_PROLOGUE_SWIGLU,     /* input rows are [gate | up], 2 x cols wide: silu(gate) * up */
+    WM_PROLOGUE_GELU        /* x * (1 + erf(x / sqrt(2))) / 2 */
 };
 
 /* y[r, :] (+)= prologue(x[index ? index[r] : r, :]) * w^T + bias, for r in [0, rows). */

@@ -69,6 +69,16 @@ LANE int32_t load_32(const void *p)
     return x;
 }
 
+/* Sixteen floats from p, of which `left` exist; zeros behind them. */
+LANE vf load_some(const float *p, size_t left)
+{
+    if (left >= 16)
+        return vf_load(p);
+    float some[16] = {0};
+    memcpy(some, p, left * sizeof *p);
+    return vf_load(some);
+}
+
 /* e^x within 2 units in the last place, 1 exactly at 0. Below -87 it stays at the smallest normal float's size. */
 LANE vf vf_exp(vf x)
 {

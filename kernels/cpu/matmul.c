@@ -64,6 +64,7 @@ static void one_panel(const struct job *job, const struct panels *p, int64_t i)
         int first = t * job->tile_rows;
         product.rows = op->rows - first < job->tile_rows ? op->rows - first : job->tile_rows;
         product.y = act_row(op->y, first) + p->first_out + i * WM_PANEL;
+        product.bias = op->bias ? op->bias + p->first_out + i * WM_PANEL : NULL;
         product.add = op->add;
         if (is_float)
             product.x = job->floats + (size_t)t * job->tile_floats;
@@ -73,6 +74,7 @@ static void one_panel(const struct job *job, const struct panels *p, int64_t i)
         if (is_float || !job->rest)
             continue;
         product.x = job->rest + (size_t)t * job->tile_groups;
+        product.bias = NULL;
         product.add = true;
         job->path->product(&product);
     }
@@ -108,7 +110,7 @@ enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, str
     struct job job = {
         .path = be->path,
         .op = op,
-        .prepare = {op->prologue, op->norm, op->eps, cols},
+        .prepare = {op->prologue, op->norm, op->norm_bias, op->eps, cols},
         .tiles = (op->rows + WM_TILE_ROWS - 1) / WM_TILE_ROWS,
         .tile_groups = cols / WM_GROUP * WM_TILE_ROWS,
         .tile_floats = cols * WM_TILE_ROWS,

@@ -76,14 +76,15 @@ struct wm_product {
     int rows;      /* 1..WM_TILE_ROWS */
     float *y;      /* [rows], y_stride floats apart: the panel's first output */
     size_t y_stride;
-    int outs; /* 1..16: outputs of the panel that exist */
+    int outs;          /* 1..16: outputs of the panel that exist */
+    const float *bias; /* [outs], added once; or NULL */
     bool add;
 };
 
 /* Input rows to tiles. */
 struct wm_prepare {
     enum wm_prologue prologue;
-    const float *norm;
+    const float *norm, *norm_bias;
     float eps;
     size_t cols;
 };

@@ -92,6 +92,22 @@ LANE void prefetch_group(const uint8_t *w, size_t bytes)
         __builtin_prefetch(w + PREFETCH + i);
 }
 
+LANE void put_sums(const struct wm_product *p, float *y, vf sum)
+{
+    size_t outs = (size_t)p->outs;
+    if (p->bias)
+        sum = vf_add(sum, load_some(p->bias, outs));
+    if (p->add)
+        sum = vf_add(load_some(y, outs), sum);
+    if (outs == WM_PANEL) {
+        vf_store(y, sum);
+    } else {
+        float some[WM_PANEL];
+        vf_store(some, sum);
+        memcpy(y, some, outs * sizeof *y);
+    }
+}
+
 /* Rows [first, first + rows) of the tile; `rows` and `format` are constants where this is expanded. */
 LANE void product_rows(enum wm_cpu_format format, int rows, const struct wm_product *p, int first)
 {
@@ -119,18 +135,7 @@ LANE void product_rows(enum wm_cpu_format format, int rows, const struct wm_prod
                 group_u4(rows, w, x, format == WM_FORMAT_U4_MIN, sum);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-    {
-        float *y = p->y + (size_t)(first + r) * p->y_stride;
-        if (p->outs == WM_PANEL) {
-            vf_store(y, p->add ? vf_add(vf_load(y), sum[r]) : sum[r]);
-        } else {
-            float some[WM_PANEL];
-            vf_store(some, sum[r]);
-            for (int o = 0; o < p->outs; o++)
-                y[o] = p->add ? y[o] + some[o] : some[o];
-        }
-    }
+    UNROLL for (int r = 0; r < rows; r++) put_sums(p, p->y + (size_t)(first + r) * p->y_stride, sum[r]);
 }
 
 LANE void product_format(enum wm_cpu_format format, const struct wm_product *p)

@@ -16,6 +16,7 @@
 
 #include "kernels/cpu/face.h"
 #include "kernels/half.h"
+#include "kernels/matrix.h"
 #include "kernels/pages.h"
 
 /* 32 inputs of one output. */
@@ -25,9 +26,11 @@ struct group {
     float scales[2];     /* of WM_FORMAT_U8_16 */
 };
 
-static enum wm_cpu_format format_of(enum wm_type type)
+static enum wm_cpu_format format_of(const struct wm_matrix *m, enum wm_use use)
 {
-    switch (type) {
+    if (use == WM_USE_ROUTER || m->transposed || m->stride || m->scales.data)
+        return WM_FORMAT_F32;
+    switch (m->type) {
     case WM_TYPE_F32:
         return WM_FORMAT_F32;
     case WM_TYPE_F16:
@@ -42,9 +45,9 @@ static enum wm_cpu_format format_of(enum wm_type type)
         return WM_FORMAT_U8;
     case WM_TYPE_Q6_K:
         return WM_FORMAT_U8_16;
+    default:
+        return WM_FORMAT_F32;
     }
-    assert(!"a type without a format");
-    return WM_FORMAT_F32;
 }
 
 /* --- taking blocks apart ------------------------------------------------------------------------------------ */
@@ -140,35 +143,45 @@ static void pack_floats(const struct wm_matrix *m, enum wm_cpu_format format, in
         memcpy(panel + (i * WM_PANEL + (size_t)o) * size, from + i * size, size);
 }
 
+/* Any matrix, as floats; `values` holds a row. */
+static void pack_values(const struct wm_matrix *m, int64_t row, int o, float *values, uint8_t *panel)
+{
+    wm_matrix_row(m, row, values);
+    for (size_t i = 0; i < (size_t)m->cols; i++)
+        memcpy(panel + (i * WM_PANEL + (size_t)o) * sizeof *values, &values[i], sizeof *values);
+}
+
 struct packing {
     const struct wm_matrix *m;
     const struct panels *to;
+    float *values; /* a row for each worker */
 };
 
 static void pack_panel(void *arg, int chunk, int worker)
 {
-    (void)worker;
     const struct packing *p = arg;
     uint8_t *panel = p->to->data + (size_t)chunk * p->to->panel_bytes;
     for (int o = 0; o < WM_PANEL; o++) {
         int64_t row = (int64_t)chunk * WM_PANEL + o;
         if (row >= p->m->rows)
             break; /* outputs that do not exist keep the zeros of fresh pages */
-        if (wm_format_is_float(p->to->format))
+        if (p->to->format == WM_FORMAT_F32)
+            pack_values(p->m, row, o, p->values + (size_t)worker * (size_t)p->m->cols, panel);
+        else if (wm_format_is_float(p->to->format))
             pack_floats(p->m, p->to->format, row, o, panel);
         else
             pack_codes(p->m, p->to->format, row, o, panel);
     }
 }
 
-static enum wm_status pack(struct wm_backend *be, const struct wm_matrix *m, struct panels *out,
-                           struct wm_error *err)
+static enum wm_status pack(struct wm_backend *be, const struct wm_matrix *m, enum wm_use use,
+                           struct panels *out, struct wm_error *err)
 {
     int64_t count = (m->rows + WM_PANEL - 1) / WM_PANEL;
     if (count > WM_WORKERS_CHUNKS)
         return wm_fail(err, WM_ELIMIT, "a matrix of %lld rows: the cpu face packs at most %d",
                        (long long)m->rows, WM_WORKERS_CHUNKS * WM_PANEL);
-    out->format = format_of(m->type);
+    out->format = format_of(m, use);
     out->rows = m->rows;
     size_t units = (size_t)(wm_format_is_float(out->format) ? m->cols : m->cols / WM_GROUP);
     out->panel_bytes = units * wm_format_bytes(out->format);
@@ -178,12 +191,13 @@ static enum wm_status pack(struct wm_backend *be, const struct wm_matrix *m, str
     if (st != WM_OK)
         return st;
     out->data = memory;
-    struct packing packing = {m, out};
+    float *values = malloc((size_t)wm_workers_threads(be->workers) * (size_t)m->cols * sizeof *values);
+    if (!values)
+        return wm_fail(err, WM_ENOMEM, "no memory to pack a matrix of %lld columns", (long long)m->cols);
+    struct packing packing = {m, out, values};
     wm_workers_run(be->workers, pack_panel, &packing, (int)count);
-    if (m->mapped) {
-        const struct wm_type_info *type = wm_type_info(m->type);
-        wm_pages_drop(m->data, (size_t)m->rows * (size_t)(m->cols / type->block) * type->bytes);
-    }
+    free(values);
+    wm_matrix_drop(m);
     return WM_OK;
 }
 
@@ -224,7 +238,7 @@ enum wm_status cpu_weight_new(struct wm_backend *be, const struct wm_matrix *par
         w->rows += parts[i].rows;
         if (use == WM_USE_LOOKUP)
             continue;
-        st = pack(be, &parts[i], &w->panels[i], err);
+        st = pack(be, &parts[i], use, &w->panels[i], err);
         if (st != WM_OK)
             goto fail;
         bool is_float = wm_format_is_float(w->panels[i].format);
@@ -259,10 +273,7 @@ enum wm_status cpu_embed(struct wm_backend *be, const struct wm_weight *table, c
         const struct wm_matrix *part = table->parts;
         for (; row >= part->rows; part++)
             row -= part->rows;
-        const struct wm_type_info *type = wm_type_info(part->type);
-        size_t row_bytes = (size_t)(part->cols / type->block) * type->bytes;
-        wm_dequantize(part->type, (const uint8_t *)part->data + (size_t)row * row_bytes, (size_t)part->cols,
-                      act_row(x, r));
+        wm_matrix_row(part, row, act_row(x, r));
     }
     return WM_OK;
 }

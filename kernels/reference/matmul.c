@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/matrix.h"
 #include "kernels/reference/face.h"
 
 /* Rows of the batch that share one pass over a weight row: independent sums, so that additions overlap. */
@@ -50,9 +51,7 @@ static void weight_row(const struct wm_weight *w, int64_t row, float *out)
     const struct wm_matrix *part = w->parts;
     for (; row >= part->rows; part++)
         row -= part->rows;
-    const struct wm_type_info *type = wm_type_info(part->type);
-    size_t row_bytes = (size_t)(w->cols / type->block) * type->bytes;
-    wm_dequantize(part->type, (const uint8_t *)part->data + (size_t)row * row_bytes, (size_t)w->cols, out);
+    wm_matrix_row(part, row, out);
 }
 
 enum wm_status reference_embed(struct wm_backend *be, const struct wm_weight *table, const int32_t *ids,
@@ -81,6 +80,25 @@ static void rms_norm(const double *x, const float *norm, double eps, int64_t n, 
         out[i] = x[i] * factor * (double)norm[i];
 }
 
+static void layer_norm(const double *x, const struct wm_matmul *op, int64_t n, double *out)
+{
+    double sum = 0, square = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean);
+    double factor = 1 / sqrt(square / (double)n + (double)op->eps);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (x[i] - mean) * factor * (double)op->norm[i] + (double)op->norm_bias[i];
+}
+
+static void gelu(const double *x, int64_t n, double *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = x[i] * erfc(-x[i] * 0.70710678118654752440) / 2;
+}
+
 static void swiglu(const double *gate, const double *up, int64_t n, double *out)
 {
     for (int64_t i = 0; i < n; i++)
@@ -99,8 +117,14 @@ static void prologue(const struct wm_matmul *op, int32_t row, int64_t cols, doub
     case WM_PROLOGUE_RMS_NORM:
         rms_norm(x, op->norm, (double)op->eps, cols, out);
         break;
+    case WM_PROLOGUE_LAYER_NORM:
+        layer_norm(x, op, cols, out);
+        break;
     case WM_PROLOGUE_SWIGLU:
         swiglu(x, x + cols, cols, out);
+        break;
+    case WM_PROLOGUE_GELU:
+        gelu(x, cols, out);
         break;
     }
 }
@@ -145,7 +169,8 @@ enum wm_status reference_matmul(struct wm_backend *be, const struct wm_matmul *o
             dot_rows(x + (size_t)r * n, some, w, cols, sums);
             for (int32_t j = 0; j < some; j++) {
                 double *y = op->y->data + (size_t)(r + j) * (size_t)op->y->width + o;
-                *y = op->add ? *y + sums[j] : sums[j];
+                double sum = op->bias ? sums[j] + (double)op->bias[o] : sums[j];
+                *y = op->add ? *y + sum : sum;
             }
         }
     }

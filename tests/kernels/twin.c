@@ -64,6 +64,31 @@ static void put_block(uint8_t *block, struct dice *d, enum wm_type type, size_t 
         memcpy(block, (const char *)&x + 2, 2);
         break;
     }
+    case WM_TYPE_F8_E4M3:
+        if ((block[0] & 0x7f) == 0x7f)
+            block[0] ^= 1; /* not NaN */
+        break;
+    case WM_TYPE_I4:
+        break; /* all codes are numbers */
+    case WM_TYPE_Q2_K:
+        put_f16(block + 80, d, 4);
+        put_f16(block + 82, d, 4);
+        break;
+    case WM_TYPE_Q3_K:
+        put_f16(block + 108, d, 4);
+        break;
+    case WM_TYPE_Q4_K:
+    case WM_TYPE_Q5_K:
+        put_f16(block, d, 4);
+        put_f16(block + 2, d, 4);
+        break;
+    case WM_TYPE_IQ4_NL:
+        put_f16(block, d, 4);
+        break;
+    case WM_TYPE_IQ4_XS:
+        put_f16(block, d, 1); /* its group scales are up to 32 */
+        break;
+    case WM_TYPE_Q5_1:
     case WM_TYPE_Q4_1:
         put_f16(block + 2, d, 10); /* the minimum */
         put_f16(block, d, 8);
