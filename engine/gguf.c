@@ -12,7 +12,7 @@
  *
  * ALWAYS  (1) No pointer that leaves here reaches outside [bytes, bytes + len).
  *         (2) Keys and tensor names are printable ASCII, so that a sentence may hold them.
- *         (3) No key and no tensor name comes twice (model_file.c looks after sorting).
+ *         (3) No key and no tensor name comes twice (wm_contents_index looks after sorting).
  *
  * LIMITS  2^16 pairs, 2^20 tensors, 4 dimensions, names of 255 bytes, no arrays of arrays (nothing writes them). Big-endian
  *         files are refused by name. A tensor of a type that we cannot read stays in the list with bytes = 0.
@@ -25,8 +25,6 @@
 
 enum {
     MAX_PAIRS = 1 << 16,
-    MAX_TENSORS = 1 << 20,
-    MAX_NAME = 255,
     MAX_ALIGNMENT = 1 << 20,
     DEFAULT_ALIGNMENT = 32,
     MIN_PAIR_BYTES = 8 + 1 + 4 + 1,
@@ -54,14 +52,15 @@ enum value_type {
 static const uint8_t scalar_bytes[VALUE_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 struct reader {
-    const struct wm_model_file *f;
+    const struct wm_piece *piece;
+    struct wm_contents *c;
     const uint8_t *at, *end;
     struct wm_error *err;
 };
 
 static size_t offset_of(const struct reader *r)
 {
-    return (size_t)(r->at - r->f->bytes);
+    return (size_t)(r->at - r->piece->bytes);
 }
 
 static size_t left(const struct reader *r)
@@ -70,8 +69,8 @@ static size_t left(const struct reader *r)
 }
 
 #define MALFORMED(r, format, ...)                                                                            \
-    wm_fail((r)->err, WM_EFORMAT, "%s: malformed GGUF: " format " (at byte %zu of %zu)", (r)->f->name,       \
-            __VA_ARGS__, offset_of(r), (r)->f->len)
+    wm_fail((r)->err, WM_EFORMAT, "%s: malformed GGUF: " format " (at byte %zu of %zu)", (r)->piece->name,   \
+            __VA_ARGS__, offset_of(r), (r)->piece->len)
 
 /* Little-endian, whatever the host is. */
 static uint64_t load(const uint8_t *at, size_t bytes)
@@ -113,13 +112,13 @@ static enum wm_status read_name(struct reader *r, const char *what, char **out)
     enum wm_status st = read_string(r, what, &bytes, &len);
     if (st != WM_OK)
         return st;
-    if (len == 0 || len > MAX_NAME)
-        return MALFORMED(r, "%s has %zu bytes, 1 to %d are allowed", what, len, MAX_NAME);
+    if (len == 0 || len > WM_FILE_MAX_NAME)
+        return MALFORMED(r, "%s has %zu bytes, 1 to %d are allowed", what, len, WM_FILE_MAX_NAME);
     for (size_t i = 0; i < len; i++)
         if (bytes[i] <= ' ' || bytes[i] > '~')
             return MALFORMED(r, "%s is not printable ASCII", what);
     *out = strndup(bytes, len);
-    return *out ? WM_OK : wm_fail(r->err, WM_ENOMEM, "%s: no memory for %s", r->f->name, what);
+    return *out ? WM_OK : wm_fail(r->err, WM_ENOMEM, "%s: no memory for %s", r->piece->name, what);
 }
 
 size_t wm_gguf_scalar_bytes(uint32_t type)
@@ -297,8 +296,8 @@ static enum wm_status read_tensor(struct reader *r, struct wm_tensor *t, uint64_
 static enum wm_status read_alignment(struct reader *r, uint64_t *alignment)
 {
     *alignment = DEFAULT_ALIGNMENT;
-    for (size_t i = 0; i < r->f->n_metas; i++) {
-        const struct wm_meta *m = &r->f->metas[i];
+    for (size_t i = 0; i < r->c->n_metas; i++) {
+        const struct wm_meta *m = &r->c->metas[i];
         if (strcmp(m->key, "general.alignment") != 0)
             continue;
         if (m->kind != WM_META_INT || m->integer < 1 || m->integer > MAX_ALIGNMENT ||
@@ -317,11 +316,11 @@ static enum wm_status place_tensors(struct reader *r, const uint64_t *offsets)
         return st;
     size_t begin = offset_of(r);
     size_t pad = (size_t)((alignment - begin % alignment) % alignment);
-    if (r->f->n_tensors && pad > left(r))
-        return MALFORMED(r, "the file ends before its %zu tensors", r->f->n_tensors);
+    if (r->c->n_tensors && pad > left(r))
+        return MALFORMED(r, "the file ends before its %zu tensors", r->c->n_tensors);
     r->at += pad < left(r) ? pad : left(r);
-    for (size_t i = 0; i < r->f->n_tensors; i++) {
-        struct wm_tensor *t = &r->f->tensors[i];
+    for (size_t i = 0; i < r->c->n_tensors; i++) {
+        struct wm_tensor *t = &r->c->tensors[i];
         if (offsets[i] % alignment)
             return MALFORMED(r, "tensor %s begins at %llu, not a multiple of %llu", t->name,
                              (unsigned long long)offsets[i], (unsigned long long)alignment);
@@ -340,56 +339,57 @@ static enum wm_status read_head(struct reader *r, uint32_t *version, uint64_t *t
     enum wm_status st;
     if (left(r) < 4 || memcmp(r->at, "GGUF", 4) != 0)
         return wm_fail(r->err, WM_EFORMAT, "%s: not a GGUF file: it does not begin with \"GGUF\"",
-                       r->f->name);
+                       r->piece->name);
     r->at += 4;
     if ((st = read_uint(r, 4, "the version", &v)) != WM_OK)
         return st;
     if (v != 2 && v != 3) {
         if (v == 0x02000000 || v == 0x03000000)
             return wm_fail(r->err, WM_EUNSUPPORTED,
-                           "%s: a big-endian GGUF file: convert it for little-endian machines", r->f->name);
-        return wm_fail(r->err, WM_EUNSUPPORTED, "%s: GGUF version %llu: this build reads 2 and 3", r->f->name,
-                       (unsigned long long)v);
+                           "%s: a big-endian GGUF file: convert it for little-endian machines",
+                           r->piece->name);
+        return wm_fail(r->err, WM_EUNSUPPORTED, "%s: GGUF version %llu: this build reads 2 and 3",
+                       r->piece->name, (unsigned long long)v);
     }
     *version = (uint32_t)v;
     if ((st = read_uint(r, 8, "the number of tensors", tensors)) != WM_OK ||
         (st = read_uint(r, 8, "the number of keys", pairs)) != WM_OK)
         return st;
-    if (*tensors > MAX_TENSORS || *tensors > left(r) / MIN_TENSOR_BYTES)
+    if (*tensors > WM_FILE_MAX_TENSORS || *tensors > left(r) / MIN_TENSOR_BYTES)
         return MALFORMED(r, "it claims %llu tensors, more than the file or a limit of %d allows",
-                         (unsigned long long)*tensors, MAX_TENSORS);
+                         (unsigned long long)*tensors, WM_FILE_MAX_TENSORS);
     if (*pairs > MAX_PAIRS || *pairs > left(r) / MIN_PAIR_BYTES)
         return MALFORMED(r, "it claims %llu keys, more than the file or a limit of %d allows",
                          (unsigned long long)*pairs, MAX_PAIRS);
     return WM_OK;
 }
 
-enum wm_status wm_gguf_read(struct wm_model_file *f, struct wm_error *err)
+enum wm_status wm_gguf_read(const struct wm_piece *piece, struct wm_contents *out, uint32_t *version,
+                            struct wm_error *err)
 {
-    struct reader r = {.f = f, .at = f->bytes, .end = f->bytes + f->len, .err = err};
-    uint32_t version = 0;
+    struct reader r = {
+        .piece = piece, .c = out, .at = piece->bytes, .end = piece->bytes + piece->len, .err = err};
     uint64_t n_tensors = 0, n_pairs = 0;
     uint64_t *offsets = NULL;
-    enum wm_status st = read_head(&r, &version, &n_tensors, &n_pairs);
+    enum wm_status st = read_head(&r, version, &n_tensors, &n_pairs);
     if (st != WM_OK)
         return st;
-    snprintf(f->form, sizeof f->form, "GGUF %u", version);
-
-    f->metas = calloc(n_pairs + 1, sizeof *f->metas); /* + 1: never a zero size */
-    f->tensors = calloc(n_tensors + 1, sizeof *f->tensors);
+    out->metas = calloc(n_pairs + 1, sizeof *out->metas); /* + 1: never a zero size */
+    out->tensors = calloc(n_tensors + 1, sizeof *out->tensors);
     offsets = calloc(n_tensors + 1, sizeof *offsets);
-    if (!f->metas || !f->tensors || !offsets) {
-        st =
-            wm_fail(err, WM_ENOMEM, "%s: no memory for %llu tensors", f->name, (unsigned long long)n_tensors);
+    if (!out->metas || !out->tensors || !offsets) {
+        st = wm_fail(err, WM_ENOMEM, "%s: no memory for %llu tensors", piece->name,
+                     (unsigned long long)n_tensors);
         goto out;
     }
     for (uint64_t i = 0; i < n_pairs && st == WM_OK; i++) {
-        st = read_pair(&r, &f->metas[i]);
-        f->n_metas += f->metas[i].key != NULL;
+        st = read_pair(&r, &out->metas[i]);
+        out->n_metas += out->metas[i].key != NULL;
     }
     for (uint64_t i = 0; i < n_tensors && st == WM_OK; i++) {
-        st = read_tensor(&r, &f->tensors[i], &offsets[i]);
-        f->n_tensors += f->tensors[i].name != NULL;
+        st = read_tensor(&r, &out->tensors[i], &offsets[i]);
+        out->tensors[i].file = piece->name;
+        out->n_tensors += out->tensors[i].name != NULL;
     }
     if (st == WM_OK)
         st = place_tensors(&r, offsets);

@@ -1,14 +1,8 @@
-/* model_file.c -- see model_file.h. Mapping, lookup, and the checks that every container shares. */
+/* model_file.c -- see model_file.h. Lookup, and the checks that every container shares. */
 #include "engine/model_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/model_file_parts.h"
 
@@ -22,86 +16,63 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct wm_tensor *)a)->name, ((const struct wm_tensor *)b)->name);
 }
 
-/* Sorts, so that lookup is a binary search, and refuses doubles: which one was meant? */
-static enum wm_status index_names(struct wm_model_file *f, struct wm_error *err)
+enum wm_status wm_contents_index(struct wm_contents *c, const char *name, struct wm_error *err)
 {
-    qsort(f->metas, f->n_metas, sizeof *f->metas, by_key);
-    qsort(f->tensors, f->n_tensors, sizeof *f->tensors, by_name);
-    for (size_t i = 1; i < f->n_metas; i++)
-        if (by_key(&f->metas[i - 1], &f->metas[i]) == 0)
-            return wm_fail(err, WM_EFORMAT, "%s: malformed: key %s comes twice", f->name, f->metas[i].key);
-    for (size_t i = 1; i < f->n_tensors; i++)
-        if (by_name(&f->tensors[i - 1], &f->tensors[i]) == 0)
-            return wm_fail(err, WM_EFORMAT, "%s: malformed: tensor %s comes twice", f->name,
-                           f->tensors[i].name);
+    if (c->n_metas)
+        qsort(c->metas, c->n_metas, sizeof *c->metas, by_key);
+    if (c->n_tensors)
+        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_name);
+    for (size_t i = 1; i < c->n_metas; i++)
+        if (by_key(&c->metas[i - 1], &c->metas[i]) == 0)
+            return wm_fail(err, WM_EFORMAT, "%s: malformed: key %s comes twice: which one was meant?", name,
+                           c->metas[i].key);
+    for (size_t i = 1; i < c->n_tensors; i++)
+        if (by_name(&c->tensors[i - 1], &c->tensors[i]) == 0)
+            return wm_fail(err, WM_EFORMAT, "%s: malformed: tensor %s comes twice: which one was meant?",
+                           name, c->tensors[i].name);
     return WM_OK;
 }
 
-static enum wm_status new_file(const char *name, const void *bytes, size_t len, bool mapped,
-                               struct wm_model_file **out, struct wm_error *err)
+void wm_contents_free(struct wm_contents *c)
 {
-    struct wm_model_file *f = calloc(1, sizeof *f);
-    char *copy = strdup(name);
-    if (!f || !copy) {
-        free(f);
-        free(copy);
-        if (mapped)
-            munmap((void *)bytes, len);
-        return wm_fail(err, WM_ENOMEM, "%s: no memory to open it", name);
-    }
-    f->name = copy;
-    f->bytes = bytes;
-    f->len = len;
-    f->mapped = mapped;
-    enum wm_status st = wm_gguf_read(f, err);
-    if (st == WM_OK)
-        st = index_names(f, err);
-    if (st != WM_OK) {
-        wm_model_file_close(f);
-        return st;
-    }
-    *out = f;
+    for (size_t i = 0; i < c->n_metas; i++)
+        free((char *)c->metas[i].key);
+    for (size_t i = 0; i < c->n_tensors; i++)
+        free((char *)c->tensors[i].name);
+    free(c->metas);
+    free(c->tensors);
+    *c = (struct wm_contents){0};
+}
+
+enum wm_status wm_contents_add_tensors(struct wm_contents *to, struct wm_contents *from, struct wm_error *err)
+{
+    size_t n = to->n_tensors + from->n_tensors;
+    if (n > WM_FILE_MAX_TENSORS)
+        return wm_fail(err, WM_ELIMIT, "its files hold %zu tensors, at most %d are read", n,
+                       WM_FILE_MAX_TENSORS);
+    struct wm_tensor *all = realloc(to->tensors, (n + 1) * sizeof *all);
+    if (!all)
+        return wm_fail(err, WM_ENOMEM, "no memory for %zu tensors", n);
+    to->tensors = all;
+    if (from->n_tensors)
+        memcpy(all + to->n_tensors, from->tensors, from->n_tensors * sizeof *all);
+    to->n_tensors = n;
+    from->n_tensors = 0; /* their names have moved */
+    wm_contents_free(from);
     return WM_OK;
-}
-
-enum wm_status wm_model_file_parse(const char *name, const void *bytes, size_t len,
-                                   struct wm_model_file **out, struct wm_error *err)
-{
-    return new_file(name, bytes, len, false, out, err);
-}
-
-enum wm_status wm_model_file_open(const char *path, struct wm_model_file **out, struct wm_error *err)
-{
-    enum wm_status st = WM_OK;
-    void *bytes = MAP_FAILED;
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return wm_fail(err, errno == ENOENT ? WM_ENOENT : WM_EIO, "model %s: %s", path, strerror(errno));
-    if (fstat(fd, &info) != 0)
-        st = wm_fail(err, WM_EIO, "model %s: %s", path, strerror(errno));
-    else if (!S_ISREG(info.st_mode))
-        st = wm_fail(err, WM_EINVAL, "model %s: not a file; give the path of a GGUF file", path);
-    else if (info.st_size == 0)
-        st = wm_fail(err, WM_EFORMAT, "model %s: the file is empty", path);
-    else if ((bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        st = wm_fail(err, WM_EIO, "model %s: cannot be mapped: %s", path, strerror(errno));
-    close(fd);
-    return st == WM_OK ? new_file(path, bytes, (size_t)info.st_size, true, out, err) : st;
 }
 
 void wm_model_file_close(struct wm_model_file *f)
 {
     if (!f)
         return;
-    for (size_t i = 0; i < f->n_metas; i++)
-        free((char *)f->metas[i].key);
-    for (size_t i = 0; i < f->n_tensors; i++)
-        free((char *)f->tensors[i].name);
-    free(f->metas);
-    free(f->tensors);
-    if (f->mapped)
-        munmap((void *)f->bytes, f->len);
+    wm_contents_free(&f->contents);
+    for (size_t i = 0; i < f->n_pieces; i++)
+        wm_piece_close(&f->pieces[i]);
+    for (size_t i = 0; i < f->n_documents; i++)
+        wm_piece_close(&f->documents[i]);
+    free(f->pieces);
+    free(f->documents);
     free(f->name);
     free(f);
 }
@@ -118,24 +89,43 @@ const char *wm_model_file_form(const struct wm_model_file *f)
 
 uint64_t wm_model_file_bytes(const struct wm_model_file *f)
 {
-    return f->len;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < f->n_pieces; i++)
+        bytes += f->pieces[i].len;
+    return bytes;
+}
+
+bool wm_model_file_document(const struct wm_model_file *f, const char *name, const char **bytes, size_t *len)
+{
+    for (size_t i = 0; i < f->n_documents; i++) {
+        const struct wm_piece *d = &f->documents[i];
+        const char *slash = strrchr(d->name, '/');
+        if (strcmp(slash ? slash + 1 : d->name, name) != 0)
+            continue;
+        *bytes = (const char *)d->bytes;
+        *len = d->len;
+        return true;
+    }
+    return false;
 }
 
 /* --- metadata ------------------------------------------------------------------------------------------------ */
 
 size_t wm_model_file_metas(const struct wm_model_file *f)
 {
-    return f->n_metas;
+    return f->contents.n_metas;
 }
 
 const struct wm_meta *wm_model_file_meta_at(const struct wm_model_file *f, size_t i)
 {
-    return i < f->n_metas ? &f->metas[i] : NULL;
+    return i < f->contents.n_metas ? &f->contents.metas[i] : NULL;
 }
 
 const struct wm_meta *wm_model_file_meta(const struct wm_model_file *f, const char *key)
 {
-    return bsearch(&(struct wm_meta){.key = key}, f->metas, f->n_metas, sizeof *f->metas, by_key);
+    const struct wm_contents *c = &f->contents;
+    return c->n_metas ? bsearch(&(struct wm_meta){.key = key}, c->metas, c->n_metas, sizeof *c->metas, by_key)
+                      : NULL;
 }
 
 enum wm_status wm_model_file_int(const struct wm_model_file *f, const char *key, int64_t min, int64_t max,
@@ -184,19 +174,36 @@ int64_t wm_meta_array_int(const struct wm_meta *meta, uint64_t i)
 
 /* --- tensors ------------------------------------------------------------------------------------------------- */
 
+const char *wm_tensor_type_name(uint32_t type)
+{
+    const struct wm_type_info *info = wm_type_info(type);
+    switch (type) {
+#define X(id, number, name, bytes)                                                                           \
+    case number:                                                                                             \
+        return name;
+        WM_PLAIN_TYPES(X)
+#undef X
+    default:
+        return info ? info->name : NULL;
+    }
+}
+
 size_t wm_model_file_tensors(const struct wm_model_file *f)
 {
-    return f->n_tensors;
+    return f->contents.n_tensors;
 }
 
 const struct wm_tensor *wm_model_file_tensor_at(const struct wm_model_file *f, size_t i)
 {
-    return i < f->n_tensors ? &f->tensors[i] : NULL;
+    return i < f->contents.n_tensors ? &f->contents.tensors[i] : NULL;
 }
 
 const struct wm_tensor *wm_model_file_tensor(const struct wm_model_file *f, const char *name)
 {
-    return bsearch(&(struct wm_tensor){.name = name}, f->tensors, f->n_tensors, sizeof *f->tensors, by_name);
+    const struct wm_contents *c = &f->contents;
+    return c->n_tensors ? bsearch(&(struct wm_tensor){.name = name}, c->tensors, c->n_tensors,
+                                  sizeof *c->tensors, by_name)
+                        : NULL;
 }
 
 enum wm_status wm_model_file_matrix(const struct wm_model_file *f, const char *name, int64_t rows,
@@ -213,11 +220,12 @@ enum wm_status wm_model_file_matrix(const struct wm_model_file *f, const char *n
     const struct wm_type_info *info = wm_type_info(t->type);
     if (!info)
         return wm_fail(err, WM_EUNSUPPORTED,
-                       "%s: tensor %s has ggml type %u, which this build cannot read; `wingman model info` "
+                       "%s: tensor %s has type %u (%s), which this build cannot read; `wingman model info` "
                        "lists the types",
-                       f->name, name, t->type);
+                       f->name, name, t->type,
+                       wm_tensor_type_name(t->type) ? wm_tensor_type_name(t->type) : "unknown");
     *out = (struct wm_matrix){
-        .data = t->data, .type = info->type, .rows = rows, .cols = cols, .mapped = f->mapped};
+        .data = t->data, .type = info->type, .rows = rows, .cols = cols, .mapped = f->pieces[0].mapped};
     return WM_OK;
 }
 
