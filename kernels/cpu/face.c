@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/routes.h"
+
 void *cpu_scratch(struct scratch *s, size_t bytes)
 {
     if (bytes > s->bytes) {
@@ -81,6 +83,9 @@ static void close_backend(struct wm_backend *be)
     wm_workers_free(be->workers);
     free(be->groups.memory);
     free(be->floats.memory);
+    free(be->routing.memory);
+    free(be->hidden.memory);
+    free(be->sums.memory);
     free(be->angles.memory);
     free(be->items.memory);
     free(be->parts.memory);
@@ -177,12 +182,21 @@ const struct wm_ops wm_ops_cpu = {
     .weight_new = cpu_weight_new,
     .weight_free = cpu_weight_free,
     .weight_bytes = cpu_weight_bytes,
+    .experts_new = cpu_experts_new,
+    .experts_free = cpu_experts_free,
+    .experts_bytes = cpu_experts_bytes,
+    .routes_new = wm_routes_new,
+    .routes_free = wm_routes_free,
+    .routes_read = wm_routes_read,
+    .routes_write = wm_routes_write,
     .kv_block_bytes = cpu_kv_block_bytes,
     .kv_new = cpu_kv_new,
     .kv_free = cpu_kv_free,
     .kv_discard = cpu_kv_discard,
     .embed = cpu_embed,
     .matmul = cpu_matmul,
+    .route = cpu_route,
+    .expert_run = cpu_expert_run,
     .qkv_post = cpu_qkv_post,
     .attention = cpu_attention,
     .sample = cpu_sample,

@@ -15,11 +15,12 @@ struct scratch {
 struct wm_backend {
     const struct wm_cpu_path *path;
     struct wm_workers *workers;
-    struct scratch groups, floats; /* of a product: the tiles of its input */
-    struct scratch angles;         /* qkv_post: see kv.c */
-    struct scratch items, parts;   /* attention: its work list, partial results */
-    struct scratch tiles;          /* attention: two struct wm_attend for each worker */
-    struct scratch candidates;     /* sample */
+    struct scratch groups, floats;        /* of a product: the tiles of its input */
+    struct scratch routing, hidden, sums; /* of experts: see experts.c */
+    struct scratch angles;                /* qkv_post: see kv.c */
+    struct scratch items, parts;          /* attention: its work list, partial results */
+    struct scratch tiles;                 /* attention: two struct wm_attend for each worker */
+    struct scratch candidates;            /* sample */
     char text[128];
 };
 
@@ -70,6 +71,30 @@ enum wm_status cpu_embed(struct wm_backend *be, const struct wm_weight *table, c
 /* --- matmul.c ----------------------------------------------------------------------------------------------- */
 
 enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
+
+/* Rows [first_row, first_row + rows) of a product, rows >= 1, which meet a weight of their own. */
+struct cpu_run {
+    const struct wm_weight *w;
+    int32_t first_row, rows;
+    /* matmul.c's own */
+    int tile_rows, tiles, first_tile;
+    int64_t first_panel;
+};
+
+/* The product that `op` describes (its w is not used), as n_runs >= 1 runs that follow each other and cover
+ * rows [0, op->rows). The weights have the same rows and cols. scores, one for each row, multiply the normed input;
+ * NULL: 1. A row's bits are those it would have with its weight alone. */
+enum wm_status cpu_matmul_runs(struct wm_backend *be, const struct wm_matmul *op, const float *scores,
+                               struct cpu_run *runs, int n_runs, struct wm_error *err);
+
+/* --- experts.c ------------------------------------------------------------------------------------------------ */
+
+enum wm_status cpu_experts_new(struct wm_backend *be, const struct wm_expert_matrices *experts, int32_t n,
+                               struct wm_experts **out, struct wm_error *err);
+void cpu_experts_free(struct wm_backend *be, struct wm_experts *x);
+size_t cpu_experts_bytes(const struct wm_experts *x);
+enum wm_status cpu_route(struct wm_backend *be, const struct wm_route *op, struct wm_error *err);
+enum wm_status cpu_expert_run(struct wm_backend *be, const struct wm_expert_run *op, struct wm_error *err);
 
 /* --- kv.c: the pool, rope ------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,9 @@
  * takes less time than calling the others. Rows are spread evenly over the tiles (16 rows are two tiles of 8, not
  * 12 and 4), and a chunk of panels goes through all tiles before the next: it stays in the cache.
  *
+ * Rows may come in runs, each with a weight of its own: the experts of a layer are one product, in which no thread waits
+ * for another between experts.
+ *
  * A precise product keeps what the first rounding left out as a second set of tiles, and adds their product to the
  * first's: 16 bits of input for twice the multiplications.
  */
@@ -21,35 +24,50 @@ enum {
 struct job {
     const struct wm_cpu_path *path;
     const struct wm_matmul *op;
+    const float *scores;
+    struct cpu_run *runs;
+    int n_runs;
     struct wm_prepare prepare;
-    int tiles, tile_rows; /* the last tile may have fewer */
     struct x_group *groups;
     struct x_group *rest; /* NULL unless precise */
     float *floats;
     size_t tile_groups, tile_floats; /* elements of one tile */
-    int64_t panels;                  /* of all parts */
+    int64_t panels;                  /* of all runs */
     int panels_per_chunk;
 };
+
+static int64_t count_panels(const struct wm_weight *w)
+{
+    int64_t n = 0;
+    for (int i = 0; i < w->n_parts; i++)
+        n += (w->panels[i].rows + WM_PANEL - 1) / WM_PANEL;
+    return n;
+}
 
 static void prepare_rows(void *arg, int chunk, int worker)
 {
     (void)worker;
     const struct job *job = arg;
     const struct wm_matmul *op = job->op;
+    const struct cpu_run *run = job->runs;
     int32_t end = (chunk + 1) * ROWS_PER_CHUNK < op->rows ? (chunk + 1) * ROWS_PER_CHUNK : op->rows;
     for (int32_t r = chunk * ROWS_PER_CHUNK; r < end; r++) {
-        int32_t from = op->index ? op->index[r] : r;
+        while (r >= run->first_row + run->rows)
+            run++;
+        int32_t from = op->index ? op->index[r] : r, row = r - run->first_row;
         assert(from >= 0 && from < op->x->rows);
-        size_t tile = (size_t)(r / job->tile_rows);
-        job->path->prepare(&job->prepare, act_row(op->x, from), r % job->tile_rows,
+        size_t tile = (size_t)(run->first_tile + row / run->tile_rows);
+        struct wm_prepare prepare = job->prepare;
+        prepare.score = job->scores ? job->scores[r] : 1;
+        job->path->prepare(&prepare, act_row(op->x, from), row % run->tile_rows,
                            job->groups ? job->groups + tile * job->tile_groups : NULL,
                            job->rest ? job->rest + tile * job->tile_groups : NULL,
                            job->floats ? job->floats + tile * job->tile_floats : NULL);
     }
 }
 
-/* Panel `i` of `p` against every tile. */
-static void one_panel(const struct job *job, const struct panels *p, int64_t i)
+/* Panel `i` of `p` against every tile of the run. */
+static void one_panel(const struct job *job, const struct cpu_run *run, const struct panels *p, int64_t i)
 {
     const struct wm_matmul *op = job->op;
     bool is_float = wm_format_is_float(p->format);
@@ -60,20 +78,21 @@ static void one_panel(const struct job *job, const struct panels *p, int64_t i)
         .y_stride = op->y->stride,
         .outs = p->rows - i * WM_PANEL < WM_PANEL ? (int)(p->rows - i * WM_PANEL) : WM_PANEL,
     };
-    for (int t = 0; t < job->tiles; t++) {
-        int first = t * job->tile_rows;
-        product.rows = op->rows - first < job->tile_rows ? op->rows - first : job->tile_rows;
-        product.y = act_row(op->y, first) + p->first_out + i * WM_PANEL;
+    for (int t = 0; t < run->tiles; t++) {
+        int first = t * run->tile_rows;
+        size_t tile = (size_t)(run->first_tile + t);
+        product.rows = run->rows - first < run->tile_rows ? run->rows - first : run->tile_rows;
+        product.y = act_row(op->y, run->first_row + first) + p->first_out + i * WM_PANEL;
         product.bias = op->bias ? op->bias + p->first_out + i * WM_PANEL : NULL;
         product.add = op->add;
         if (is_float)
-            product.x = job->floats + (size_t)t * job->tile_floats;
+            product.x = job->floats + tile * job->tile_floats;
         else
-            product.x = job->groups + (size_t)t * job->tile_groups;
+            product.x = job->groups + tile * job->tile_groups;
         job->path->product(&product);
         if (is_float || !job->rest)
             continue;
-        product.x = job->rest + (size_t)t * job->tile_groups;
+        product.x = job->rest + tile * job->tile_groups;
         product.bias = NULL;
         product.add = true;
         job->path->product(&product);
@@ -84,62 +103,96 @@ static void some_panels(void *arg, int chunk, int worker)
 {
     (void)worker;
     const struct job *job = arg;
-    const struct panels *part = job->op->w->panels;
     int64_t i = (int64_t)chunk * job->panels_per_chunk;
     int64_t end = i + job->panels_per_chunk < job->panels ? i + job->panels_per_chunk : job->panels;
-    for (int64_t before = 0; i < end; i++) {
+    const struct cpu_run *run = job->runs;
+    for (; i - run->first_panel >= count_panels(run->w); run++)
+        ;
+    const struct panels *part = run->w->panels;
+    for (int64_t before = run->first_panel; i < end; i++) {
         int64_t in_part = (part->rows + WM_PANEL - 1) / WM_PANEL;
         while (i - before >= in_part) {
             before += in_part;
-            part++;
+            if (++part == run->w->panels + run->w->n_parts)
+                part = (++run)->w->panels;
             in_part = (part->rows + WM_PANEL - 1) / WM_PANEL;
         }
-        one_panel(job, part, i - before);
+        one_panel(job, run, part, i - before);
     }
+}
+
+/* Rows are spread evenly over a run's tiles. Returns how many there are in all; *most is the largest run's rows. */
+static int lay_out(struct job *job, int32_t *most)
+{
+    int tiles = 0;
+    *most = 0;
+    for (int i = 0; i < job->n_runs; i++) {
+        struct cpu_run *run = &job->runs[i];
+        assert(run->rows >= 1 && run->first_row + run->rows <= job->op->rows);
+        int wanted = (run->rows + WM_TILE_ROWS - 1) / WM_TILE_ROWS;
+        run->tile_rows = (run->rows + wanted - 1) / wanted;
+        run->tiles = (run->rows + run->tile_rows - 1) / run->tile_rows;
+        run->first_tile = tiles;
+        tiles += run->tiles;
+        run->first_panel = job->panels;
+        job->panels += count_panels(run->w);
+        *most = run->rows > *most ? run->rows : *most;
+    }
+    return tiles;
+}
+
+enum wm_status cpu_matmul_runs(struct wm_backend *be, const struct wm_matmul *op, const float *scores,
+                               struct cpu_run *runs, int n_runs, struct wm_error *err)
+{
+    int64_t cols = runs[0].w->cols;
+    assert(op->x != op->y && op->y->rows >= op->rows && op->y->width >= runs[0].w->rows);
+    assert(op->x->width >= (op->prologue == WM_PROLOGUE_SWIGLU ? 2 : 1) * cols);
+    struct job job = {
+        .path = be->path,
+        .op = op,
+        .scores = scores,
+        .runs = runs,
+        .n_runs = n_runs,
+        .prepare = {op->prologue, op->norm, op->norm_bias, op->eps, 1, (size_t)cols},
+        .tile_groups = (size_t)cols / WM_GROUP * WM_TILE_ROWS,
+        .tile_floats = (size_t)cols * WM_TILE_ROWS,
+    };
+    int32_t most;
+    size_t tiles = (size_t)lay_out(&job, &most);
+    bool codes = false, floats = false;
+    for (int i = 0; i < n_runs; i++) {
+        assert(runs[i].w->cols == cols && runs[i].w->rows == runs[0].w->rows);
+        codes |= runs[i].w->any_codes;
+        floats |= runs[i].w->any_floats;
+    }
+    if (codes)
+        job.groups =
+            cpu_scratch(&be->groups, (op->precise ? 2 : 1) * tiles * job.tile_groups * sizeof *job.groups);
+    if (job.groups && op->precise)
+        job.rest = job.groups + tiles * job.tile_groups;
+    if (floats)
+        job.floats = cpu_scratch(&be->floats, tiles * job.tile_floats * sizeof *job.floats);
+    if ((codes && !job.groups) || (floats && !job.floats))
+        return wm_fail(err, WM_ENOMEM, "no memory for the input of a product of %d rows", op->rows);
+
+    if (op->rows <= ROWS_ALONE)
+        prepare_rows(&job, 0, 0);
+    else
+        wm_workers_run(be->workers, prepare_rows, &job, (op->rows + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK);
+
+    int wanted = wm_workers_threads(be->workers) * CHUNKS_PER_THREAD;
+    int64_t even = (job.panels + wanted - 1) / wanted;
+    int64_t quick = PRODUCTS_PER_CHUNK / (WM_PANEL * cols * most) + 1;
+    job.panels_per_chunk = (int)(even < quick ? even : quick);
+    wm_workers_run(be->workers, some_panels, &job,
+                   (int)((job.panels + job.panels_per_chunk - 1) / job.panels_per_chunk));
+    return WM_OK;
 }
 
 enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err)
 {
-    const struct wm_weight *w = op->w;
-    size_t cols = (size_t)w->cols;
-    assert(op->x != op->y && op->y->rows >= op->rows && op->y->width >= w->rows);
-    assert(op->x->width >= (op->prologue == WM_PROLOGUE_SWIGLU ? 2 : 1) * w->cols);
     if (op->rows == 0)
         return WM_OK;
-
-    struct job job = {
-        .path = be->path,
-        .op = op,
-        .prepare = {op->prologue, op->norm, op->norm_bias, op->eps, cols},
-        .tiles = (op->rows + WM_TILE_ROWS - 1) / WM_TILE_ROWS,
-        .tile_groups = cols / WM_GROUP * WM_TILE_ROWS,
-        .tile_floats = cols * WM_TILE_ROWS,
-    };
-    job.tile_rows = (op->rows + job.tiles - 1) / job.tiles;
-    job.tiles = (op->rows + job.tile_rows - 1) / job.tile_rows;
-    size_t groups = (size_t)job.tiles * job.tile_groups;
-    if (w->any_codes)
-        job.groups = cpu_scratch(&be->groups, (op->precise ? 2 : 1) * groups * sizeof *job.groups);
-    if (job.groups && op->precise)
-        job.rest = job.groups + groups;
-    if (w->any_floats)
-        job.floats = cpu_scratch(&be->floats, (size_t)job.tiles * job.tile_floats * sizeof *job.floats);
-    if ((w->any_codes && !job.groups) || (w->any_floats && !job.floats))
-        return wm_fail(err, WM_ENOMEM, "no memory for the input of a product of %d rows", op->rows);
-
-    int chunks = (op->rows + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK;
-    if (op->rows <= ROWS_ALONE)
-        prepare_rows(&job, 0, 0);
-    else
-        wm_workers_run(be->workers, prepare_rows, &job, chunks);
-
-    for (int i = 0; i < w->n_parts; i++)
-        job.panels += (w->panels[i].rows + WM_PANEL - 1) / WM_PANEL;
-    int wanted = wm_workers_threads(be->workers) * CHUNKS_PER_THREAD;
-    int64_t even = (job.panels + wanted - 1) / wanted;
-    int64_t quick = PRODUCTS_PER_CHUNK / (WM_PANEL * w->cols * op->rows) + 1;
-    job.panels_per_chunk = (int)(even < quick ? even : quick);
-    chunks = (int)((job.panels + job.panels_per_chunk - 1) / job.panels_per_chunk);
-    wm_workers_run(be->workers, some_panels, &job, chunks);
-    return WM_OK;
+    struct cpu_run all = {.w = op->w, .rows = op->rows};
+    return cpu_matmul_runs(be, op, NULL, &all, 1, err);
 }

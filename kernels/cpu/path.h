@@ -86,6 +86,7 @@ struct wm_prepare {
     enum wm_prologue prologue;
     const float *norm, *norm_bias;
     float eps;
+    float score; /* multiplies what the RMS norm gives */
     size_t cols;
 };
 

@@ -106,7 +106,7 @@ LANE void prepare_with(enum wm_prologue prologue, const struct wm_prepare *p, co
 {
     float row_mean = 0, row_factor = 1;
     if (prologue == WM_PROLOGUE_RMS_NORM)
-        row_factor = norm_factor(x, p->cols, p->eps);
+        row_factor = p->score * norm_factor(x, p->cols, p->eps);
     if (prologue == WM_PROLOGUE_LAYER_NORM)
         layer_norm_factors(x, p->cols, p->eps, &row_mean, &row_factor);
     vf mean = vf_set(row_mean), factor = vf_set(row_factor);

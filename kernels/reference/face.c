@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "kernels/routes.h"
+
 double *reference_scratch(struct wm_backend *be, size_t count)
 {
     if (count > be->scratch_count) {
@@ -111,12 +113,21 @@ const struct wm_ops wm_ops_reference = {
     .weight_new = reference_weight_new,
     .weight_free = reference_weight_free,
     .weight_bytes = reference_weight_bytes,
+    .experts_new = reference_experts_new,
+    .experts_free = reference_experts_free,
+    .experts_bytes = reference_experts_bytes,
+    .routes_new = wm_routes_new,
+    .routes_free = wm_routes_free,
+    .routes_read = wm_routes_read,
+    .routes_write = wm_routes_write,
     .kv_block_bytes = reference_kv_block_bytes,
     .kv_new = reference_kv_new,
     .kv_free = reference_kv_free,
     .kv_discard = reference_kv_discard,
     .embed = reference_embed,
     .matmul = reference_matmul,
+    .route = reference_route,
+    .expert_run = reference_expert_run,
     .qkv_post = reference_qkv_post,
     .attention = reference_attention,
     .sample = reference_sample,

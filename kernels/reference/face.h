@@ -26,6 +26,14 @@ enum wm_status reference_embed(struct wm_backend *be, const struct wm_weight *ta
                                int32_t rows, struct wm_act *x, struct wm_error *err);
 enum wm_status reference_matmul(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
 
+enum wm_status reference_experts_new(struct wm_backend *be, const struct wm_expert_matrices *experts,
+                                     int32_t n, struct wm_experts **out, struct wm_error *err);
+void reference_experts_free(struct wm_backend *be, struct wm_experts *x);
+size_t reference_experts_bytes(const struct wm_experts *x);
+enum wm_status reference_route(struct wm_backend *be, const struct wm_route *op, struct wm_error *err);
+enum wm_status reference_expert_run(struct wm_backend *be, const struct wm_expert_run *op,
+                                    struct wm_error *err);
+
 size_t reference_kv_block_bytes(const struct wm_kv_shape *shape);
 enum wm_status reference_kv_new(struct wm_backend *be, const struct wm_kv_shape *shape, struct wm_kv **out,
                                 struct wm_error *err);
