@@ -17,7 +17,8 @@
 enum {
     WM_PICTURE_MAX_BYTES = 32 << 20,  /* of the file */
     WM_PICTURE_MAX_SIDE = 16384,      /* pixels, as the file's header says */
-    WM_PICTURE_MAX_PIXELS = 50000000, /* width x height: 150 MB of memory while it is decoded */
+    WM_PICTURE_MAX_PIXELS = 50000000, /* width x height */
+    WM_PICTURE_MAX_MEMORY = 512 << 20 /* bytes while it is decoded; plain JPEG and PNG take 3 a pixel */
 };
 
 /* Tiles of image x image pixels, RGB, planar: tiles[((t * 3 + channel) * image + y) * image + x]. The global tile (the whole picture,

@@ -4,7 +4,7 @@
 # The Debian 12 packages that wingman is built from, in this one place. The test run adds WM_TEST_PACKAGES.
 WM_PACKAGES="build-essential cmake ninja-build pkg-config ca-certificates python3 python3-pip
     libwebsockets-dev libwebsockets-evlib-ev libev-dev libssl-dev libjansson-dev libcurl4-openssl-dev libsqlite3-dev
-    libyaml-dev libcmark-dev libcmocka-dev"
+    libyaml-dev libcmark-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libcmocka-dev"
 WM_TEST_PACKAGES="chromium clang-format nginx-light wrk"
 WM_FUZZ_PACKAGES="clang libclang-rt-14-dev"
 
