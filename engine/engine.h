@@ -23,7 +23,8 @@ struct wm_engine_options {
     const char *model;     /* a GGUF file, or a folder as Hugging Face has them */
     const char *projector; /* a GGUF file with the vision tower of a GGUF model; NULL: none beside `model` */
     const char *backend;   /* "auto", "cpu", "reference" */
-    int threads;           /* 0: as many as the machine has cores, at most 8 */
+    const char *chat_format; /* "chatml", "llama3", "llama4"; NULL or "auto": as the model's files say */
+    int threads;             /* 0: as many as the machine has cores, at most 8 */
     int context;     /* tokens a conversation may hold; 0: 8192, cut to what the model was trained for */
     size_t kv_bytes; /* ceiling of the KV cache; 0: 2 GiB */
     int max_running; /* sequences in one step; 0: 64 */
@@ -79,10 +80,11 @@ enum wm_role {
     WM_ROLE_TOOL /* what a tool that the model called has answered */
 };
 
-/* A picture within a message: it stands before the text's byte `at`. */
+/* A picture within a message: it stands before the text's byte `at`. Without a picture it is a joint only: what stands before and
+ * behind it are two texts, tokenized apart. */
 struct wm_chat_picture {
     size_t at;
-    const struct wm_picture *picture;
+    const struct wm_picture *picture; /* NULL: a joint */
 };
 
 struct wm_chat_message {
@@ -91,6 +93,7 @@ struct wm_chat_message {
     size_t len;
     const struct wm_chat_picture *pictures; /* by rising `at`; only of a user */
     size_t n_pictures;
+    bool calls; /* an assistant's text is calls of tools: their answers follow (tool_calls.h) */
 };
 
 /* Appends what the model's chat format says for these messages. The pieces concatenate: rendering a list equals

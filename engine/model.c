@@ -75,7 +75,8 @@ enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model *m, str
     if (st == WM_OK && wm_tokenizer_size(m->tokenizer) != m->shape.vocabulary)
         st = wm_fail(err, WM_EFORMAT, "%s: the tokenizer has %d tokens, token_embd.weight has %d rows",
                      wm_model_file_name(file), wm_tokenizer_size(m->tokenizer), m->shape.vocabulary);
-    if (st == WM_OK && wm_chat_new(file, m->tokenizer, &m->chat, &m->chat_error) == WM_ENOMEM)
+    if (st == WM_OK &&
+        wm_chat_new(file, &(struct wm_chat_options){0}, m->tokenizer, &m->chat, &m->chat_error) == WM_ENOMEM)
         st = wm_fail(err, WM_ENOMEM, "%s", m->chat_error.text);
     return st == WM_OK ? fingerprint(m, err) : st;
 }

@@ -4,100 +4,219 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_MESSAGES = 100000, MAX_TEXT = 16 << 20 };
+enum { MAX_MESSAGES = 100000, MAX_TEXT = 16 << 20, MAX_PICTURES = 1024 };
 
-static enum wm_status add_ids(const struct wm_tokenizer *tokenizer, const json_t *ids, struct wm_tokens *out,
-                              struct wm_error *err)
+/* --- pictures ------------------------------------------------------------------------------------------------------ */
+
+/* A path, or a file's address: "file:///a.png". */
+static const char *path_of(const char *url)
 {
+    static const char scheme[] = "file://";
+    return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : url;
+}
+
+/* Looks at the picture and appends it. Pictures move in memory when one is added: refer to them by their place. */
+static enum wm_status add_picture(const struct wm_prompt_reader *r, const char *url, struct wm_prompt *out,
+                                  struct wm_error *err)
+{
+    if (!r->look)
+        return wm_fail(err, WM_EUNSUPPORTED, "the input has a picture, and this model does not see pictures");
+    if (out->n_pictures == MAX_PICTURES)
+        return wm_fail(err, WM_ELIMIT, "the input has more than %d pictures", MAX_PICTURES);
+    struct wm_picture *grown = realloc(out->pictures, (out->n_pictures + 1) * sizeof *grown);
+    if (!grown)
+        return wm_fail(err, WM_ENOMEM, "no memory for %zu pictures", out->n_pictures + 1);
+    out->pictures = grown;
+    char *path = strdup(path_of(url));
+    if (!path)
+        return wm_fail(err, WM_ENOMEM, "no memory for a picture's path");
+    struct wm_picture *p = &out->pictures[out->n_pictures];
+    *p = (struct wm_picture){0};
+    enum wm_status st = r->look(r->arg, path, p, err);
+    if (st != WM_OK) {
+        free(path);
+        return st;
+    }
+    p->path = path;
+    out->n_pictures++;
+    return WM_OK;
+}
+
+/* --- {"ids", "images"} --------------------------------------------------------------------------------------------- */
+
+static enum wm_status add_ids(const struct wm_prompt_reader *r, const json_t *ids, const json_t *images,
+                              struct wm_prompt *out, struct wm_error *err)
+{
+    int32_t size = wm_tokenizer_size(r->tokenizer);
+    enum wm_status st = WM_OK;
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const json_t *item = json_array_get(ids, i);
         json_int_t value = json_integer_value(item);
-        if (!json_is_integer(item) || value < 0 || value >= wm_tokenizer_size(tokenizer))
+        if (!json_is_integer(item) || value < 0 || value >= size)
             return wm_fail(err, WM_EINVAL, "\"ids\": item %zu must be a whole number from 0 to %d", i,
-                           wm_tokenizer_size(tokenizer) - 1);
-        enum wm_status st = wm_tokens_add(out, &(int32_t){(int32_t)value}, 1);
+                           size - 1);
+        st = wm_tokens_add(&out->tokens, &(int32_t){(int32_t)value}, 1);
         if (st != WM_OK)
             return wm_fail(err, st, "\"ids\": too many tokens, or no memory for them");
     }
+    for (size_t i = 0; i < json_array_size(images) && st == WM_OK; i++) {
+        const json_t *path = json_array_get(images, i);
+        st = json_is_string(path)
+                 ? add_picture(r, json_string_value(path), out, err)
+                 : wm_fail(err, WM_EINVAL, "\"images\": item %zu must be the path of a picture", i);
+    }
+    return st;
+}
+
+/* --- {"messages"} -------------------------------------------------------------------------------------------------- */
+
+/* A message being read: its text, and where its pictures and joints are. */
+struct content {
+    struct wm_buffer text;
+    size_t first; /* of its pictures, within the prompt's */
+    struct wm_chat_picture *joints;
+    bool *seen; /* joint i is a picture */
+    size_t n, room;
+};
+
+static enum wm_status add_joint(struct content *c, bool picture)
+{
+    if (c->n == c->room) {
+        size_t room = c->room ? 2 * c->room : 8;
+        struct wm_chat_picture *joints = realloc(c->joints, room * sizeof *joints);
+        if (joints)
+            c->joints = joints;
+        bool *seen = joints ? realloc(c->seen, room * sizeof *seen) : NULL;
+        if (!seen)
+            return WM_ENOMEM;
+        c->seen = seen;
+        c->room = room;
+    }
+    c->joints[c->n] = (struct wm_chat_picture){.at = c->text.len};
+    c->seen[c->n++] = picture;
     return WM_OK;
+}
+
+static enum wm_status read_part(const struct wm_prompt_reader *r, const json_t *part, struct content *c,
+                                struct wm_prompt *out, struct wm_error *err)
+{
+    const json_t *text = json_object_get(part, "text"), *image = json_object_get(part, "image_url");
+    const json_t *url = json_is_object(image) ? json_object_get(image, "url") : image;
+    if (json_is_string(text)) {
+        enum wm_status st = c->text.len ? add_joint(c, false) : WM_OK;
+        return st == WM_OK ? wm_buffer_add(&c->text, json_string_value(text), json_string_length(text)) : st;
+    }
+    if (!json_is_string(url))
+        return WM_EINVAL;
+    enum wm_status st = add_picture(r, json_string_value(url), out, err);
+    return st == WM_OK ? add_joint(c, true) : st;
+}
+
+/* A string, or a list of parts. Anything else is refused, not left out. */
+static enum wm_status read_content(const struct wm_prompt_reader *r, const json_t *content, struct content *c,
+                                   struct wm_prompt *out, struct wm_error *err)
+{
+    enum wm_status st = WM_OK;
+    if (json_is_string(content))
+        return wm_buffer_add(&c->text, json_string_value(content), json_string_length(content));
+    if (!json_is_array(content))
+        return WM_EINVAL;
+    for (size_t i = 0; i < json_array_size(content) && st == WM_OK; i++)
+        st = read_part(r, json_array_get(content, i), c, out, err);
+    return st;
 }
 
 static enum wm_status read_role(const json_t *message, enum wm_role *role)
 {
-    static const char *const names[] = {"system", "user", "assistant"};
+    static const struct {
+        const char *name;
+        enum wm_role role;
+    } roles[] = {{"system", WM_ROLE_SYSTEM},
+                 {"developer", WM_ROLE_SYSTEM},
+                 {"user", WM_ROLE_USER},
+                 {"assistant", WM_ROLE_ASSISTANT},
+                 {"tool", WM_ROLE_TOOL}};
     const char *name = json_string_value(json_object_get(message, "role"));
-    for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *role = (enum wm_role)i;
+    for (size_t i = 0; name && i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(name, roles[i].name) == 0) {
+            *role = roles[i].role;
             return WM_OK;
         }
     return WM_EINVAL;
 }
 
-/* A string, or the text parts of a list one behind the other. Anything else is refused, not left out. */
-static enum wm_status read_content(const json_t *content, struct wm_buffer *out)
+static enum wm_status add_message(const struct wm_prompt_reader *r, const json_t *message, bool first,
+                                  struct content *c, struct wm_prompt *out, struct wm_error *err)
 {
-    if (json_is_string(content))
-        return wm_buffer_add(out, json_string_value(content), json_string_length(content));
-    if (!json_is_array(content))
-        return WM_EINVAL;
-    for (size_t i = 0; i < json_array_size(content); i++) {
-        const json_t *text = json_object_get(json_array_get(content, i), "text");
-        enum wm_status st = text ? read_content(text, out) : WM_EINVAL;
-        if (st != WM_OK || !json_is_string(text))
-            return st == WM_OK ? WM_EINVAL : st;
-    }
-    return WM_OK;
+    struct wm_chat_message m = {0};
+    c->text.len = c->n = 0;
+    c->first = out->n_pictures;
+    enum wm_status st = read_role(message, &m.role);
+    if (st == WM_OK)
+        st = read_content(r, json_object_get(message, "content"), c, out, err);
+    if (st != WM_OK)
+        return st;
+    for (size_t i = 0, picture = c->first; i < c->n; i++)
+        if (c->seen[i])
+            c->joints[i].picture = &out->pictures[picture++];
+    m.text = c->text.data ? c->text.data : "";
+    m.len = c->text.len;
+    m.pictures = c->joints;
+    m.n_pictures = c->n;
+    return wm_chat_render(r->chat, &m, 1, first, false, &out->tokens, err);
 }
 
-static enum wm_status add_messages(const struct wm_chat *chat, const json_t *messages, struct wm_tokens *out,
-                                   struct wm_error *err)
+static enum wm_status add_messages(const struct wm_prompt_reader *r, const json_t *messages,
+                                   struct wm_prompt *out, struct wm_error *err)
 {
     size_t n = json_array_size(messages);
+    if (!r->chat)
+        return wm_fail(err, r->chat_error->code, "%s", r->chat_error->text);
     if (n > MAX_MESSAGES)
         return wm_fail(err, WM_ELIMIT, "\"messages\": %zu messages, at most %d are taken", n, MAX_MESSAGES);
     enum wm_status st = WM_OK;
-    struct wm_buffer text = WM_BUFFER(MAX_TEXT);
+    struct content c = {.text = WM_BUFFER(MAX_TEXT)};
     for (size_t i = 0; i < n && st == WM_OK; i++) {
-        const json_t *m = json_array_get(messages, i);
-        struct wm_chat_message message = {0};
-        text.len = 0;
-        st = read_role(m, &message.role);
-        if (st == WM_OK)
-            st = read_content(json_object_get(m, "content"), &text);
-        if (st != WM_OK) {
+        st = add_message(r, json_array_get(messages, i), i == 0, &c, out, err);
+        if (st != WM_OK)
             wm_fail(err, st,
-                    "\"messages\": message %zu must have the role system, user or assistant and a "
-                    "\"content\" of text, at most "
-                    "%d bytes",
+                    "\"messages\": message %zu must have the role system, user, assistant or tool and a "
+                    "\"content\": a text, or a list of {\"text\"} and {\"image_url\"}, at most %d bytes",
                     i, MAX_TEXT);
-            break;
-        }
-        message.text = text.data ? text.data : "";
-        message.len = text.len;
-        st = wm_chat_render(chat, &message, 1, i == 0, false, out, err);
     }
     if (st == WM_OK)
-        st = wm_chat_render(chat, NULL, 0, n == 0, true, out, err);
-    wm_buffer_free(&text);
+        st = wm_chat_render(r->chat, NULL, 0, n == 0, true, &out->tokens, err);
+    wm_buffer_free(&c.text);
+    free(c.joints);
+    free(c.seen);
     return st;
 }
 
-enum wm_status wm_prompt_from_json(const struct wm_tokenizer *tokenizer, const struct wm_chat *chat,
-                                   const struct wm_error *chat_error, const json_t *prompt,
-                                   struct wm_tokens *out, struct wm_error *err)
+/* --- any ----------------------------------------------------------------------------------------------------------- */
+
+enum wm_status wm_prompt_from_json(const struct wm_prompt_reader *reader, const json_t *prompt,
+                                   struct wm_prompt *out, struct wm_error *err)
 {
     const json_t *ids = json_object_get(prompt, "ids"), *text = json_object_get(prompt, "text"),
                  *messages = json_object_get(prompt, "messages");
     if (json_is_array(ids))
-        return add_ids(tokenizer, ids, out, err);
+        return add_ids(reader, ids, json_object_get(prompt, "images"), out, err);
     if (json_is_string(text))
-        return wm_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), out, err);
+        return wm_tokenizer_encode(reader->tokenizer, json_string_value(text), json_string_length(text),
+                                   &out->tokens, err);
     if (json_is_array(messages))
-        return chat ? add_messages(chat, messages, out, err)
-                    : wm_fail(err, chat_error->code, "%s", chat_error->text);
+        return add_messages(reader, messages, out, err);
     return wm_fail(err, WM_EINVAL,
                    "the input must be an object with \"ids\" (a list), \"text\" or \"messages\" (a list)");
+}
+
+void wm_prompt_free(struct wm_prompt *p)
+{
+    for (size_t i = 0; i < p->n_pictures; i++)
+        free((char *)p->pictures[i].path);
+    free(p->pictures);
+    wm_tokens_free(&p->tokens);
+    *p = (struct wm_prompt){0};
 }
 
 json_t *wm_ids_to_json(const int32_t *ids, size_t n)

@@ -180,8 +180,13 @@ static enum wm_status read_prompt(struct scoring *s, struct wm_error *err)
     json_t *prompt = json_loadf(stdin, 0, &where);
     if (!prompt)
         return wm_fail(err, WM_EFORMAT, "standard input is not JSON: %s (line %d)", where.text, where.line);
-    enum wm_status st =
-        wm_prompt_from_json(s->model->tokenizer, s->model->chat, &s->model->chat_error, prompt, &s->ids, err);
+    struct wm_prompt_reader reader = {
+        .tokenizer = s->model->tokenizer, .chat = s->model->chat, .chat_error = &s->model->chat_error};
+    struct wm_prompt read = {0};
+    enum wm_status st = wm_prompt_from_json(&reader, prompt, &read, err);
+    if (st == WM_OK)
+        st = wm_tokens_add(&s->ids, read.tokens.ids, read.tokens.n);
+    wm_prompt_free(&read);
     json_decref(prompt);
     return st;
 }

@@ -23,7 +23,7 @@ static enum wm_status open_model(struct tokenize *t, const char *path, struct wm
     if (st == WM_OK)
         st = wm_tokenizer_new(t->file, &t->tokenizer, err);
     if (st == WM_OK)
-        (void)wm_chat_new(t->file, t->tokenizer, &t->chat,
+        (void)wm_chat_new(t->file, &(struct wm_chat_options){0}, t->tokenizer, &t->chat,
                           &t->chat_error); /* missed only by lines with messages */
     return st;
 }
@@ -32,20 +32,22 @@ static enum wm_status open_model(struct tokenize *t, const char *path, struct wm
 static int answer(const struct tokenize *t, const char *line, size_t len)
 {
     struct wm_error err = WM_ERROR_INIT;
-    struct wm_tokens ids = {0};
+    struct wm_prompt_reader reader = {
+        .tokenizer = t->tokenizer, .chat = t->chat, .chat_error = &t->chat_error};
+    struct wm_prompt read = {0};
     json_error_t where;
     json_t *prompt = json_loadb(line, len, 0, &where);
     enum wm_status st = prompt
-                            ? wm_prompt_from_json(t->tokenizer, t->chat, &t->chat_error, prompt, &ids, &err)
+                            ? wm_prompt_from_json(&reader, prompt, &read, &err)
                             : wm_fail(&err, WM_EFORMAT, "not JSON: %s (column %d)", where.text, where.column);
-    json_t *out = st == WM_OK ? json_pack("{s:o*}", "ids", wm_ids_to_json(ids.ids, ids.n))
+    json_t *out = st == WM_OK ? json_pack("{s:o*}", "ids", wm_ids_to_json(read.tokens.ids, read.tokens.n))
                               : json_pack("{s:s}", "error", err.text);
     if (out)
         json_dumpf(out, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(out);
     json_decref(prompt);
-    wm_tokens_free(&ids);
+    wm_prompt_free(&read);
     return st == WM_OK;
 }
 

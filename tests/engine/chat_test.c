@@ -18,7 +18,7 @@ static int open_small_model(void **state)
     const char *path = small_model();
     if (path && (wm_model_file_open(path, &file, &err) != WM_OK ||
                  wm_tokenizer_new(file, &tokenizer, &err) != WM_OK ||
-                 wm_chat_new(file, tokenizer, &chat, &err) != WM_OK))
+                 wm_chat_new(file, &(struct wm_chat_options){0}, tokenizer, &chat, &err) != WM_OK))
         fail_msg("%s", err.text);
     return 0;
 }
