@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WM_ADAPTERS(X) X(whatsapp)
+#define WM_ADAPTERS(X) X(whatsapp) X(messenger) X(instagram)
 
 #define X(id) extern const struct wm_adapter wm_adapter_##id;
 WM_ADAPTERS(X)

@@ -36,6 +36,9 @@ struct wm_webhook {
     void *arg;
 };
 
+/* Every reference of ours begins with this; strangers' do not. */
+#define WM_REF_PREFIX "wm:"
+
 /* A reply part that goes out: one outbox row, or an effect beside it. */
 enum wm_outgoing_kind {
     WM_OUT_TEXT,

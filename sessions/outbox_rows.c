@@ -39,7 +39,7 @@ enum {
 
 void wm_outbox_ref(char out[WM_REF_BYTES], const char *store, int64_t row)
 {
-    snprintf(out, WM_REF_BYTES, "wm:%s:%lld", store, (long long)row);
+    snprintf(out, WM_REF_BYTES, WM_REF_PREFIX "%s:%lld", store, (long long)row);
 }
 
 void wm_outbox_insert(struct wm_db *db, int64_t conversation, int64_t turn, int64_t part, const char *text,
@@ -54,7 +54,7 @@ void wm_outbox_insert(struct wm_db *db, int64_t conversation, int64_t turn, int6
 /* "wm:STORE:ROW" of this very store; 0 for anything else. */
 static int64_t row_of_ref(struct wm_db *db, const char *ref)
 {
-    if (!ref || strncmp(ref, "wm:", 3) != 0)
+    if (!ref || strncmp(ref, WM_REF_PREFIX, strlen(WM_REF_PREFIX)) != 0)
         return 0;
     const char *row = strrchr(ref, ':') + 1;
     char *end;

@@ -55,8 +55,10 @@ static void apply_code(const struct wm_meta_rule *rules, size_t n, const json_t 
         rule =
             (struct wm_meta_rule){.kind = WM_OUTCOME_RETRY, .first_ms = BUSY_MS, .growth = 2, .attempts = 5};
     out->code = wm_meta_json_int(error, "code");
+    int32_t subcode = wm_meta_json_int(error, "error_subcode");
     for (size_t i = 0; i < n; i++)
-        if (out->code >= rules[i].first && out->code <= rules[i].last) {
+        if (out->code >= rules[i].first && out->code <= rules[i].last &&
+            (!rules[i].subcode || rules[i].subcode == subcode)) {
             rule = rules[i];
             break;
         }
@@ -130,4 +132,23 @@ bool wm_meta_graph_refused(const struct wm_meta_rule *rules, size_t n, const str
     json_decref(body);
     end_sentence(out);
     return true;
+}
+
+static void set_unknown(struct wm_outcome *out, const char *sentence)
+{
+    out->kind = WM_OUTCOME_UNKNOWN;
+    snprintf(out->sentence, sizeof out->sentence, "%s", sentence);
+}
+
+void wm_meta_graph_sent(const struct wm_outgoing *what, const char *id, struct wm_outcome *out)
+{
+    out->kind = WM_OUTCOME_SENT;
+    if (what->kind != WM_OUT_TEXT)
+        return;
+    if (!id || !*id)
+        set_unknown(out, "the Graph API answered success, but gave no message id");
+    else if (strlen(id) >= sizeof out->platform_id)
+        set_unknown(out, "the Graph API gave a message id that is too long to be kept");
+    else
+        memcpy(out->platform_id, id, strlen(id) + 1);
 }

@@ -21,6 +21,7 @@ struct wm_meta_rule {
     int growth;                /* factor for each further one; 1: constant */
     int attempts;              /* RETRY becomes FAILED after so many; 0: never */
     bool contact_only;
+    int32_t subcode; /* only with this error_subcode; 0: with any. Such rows stand before the code's own */
 };
 
 enum { WM_META_RETRY_MAX_MS = 60 * 60 * 1000 }; /* ceiling of a growing wait */
@@ -30,5 +31,9 @@ enum { WM_META_RETRY_MAX_MS = 60 * 60 * 1000 }; /* ceiling of a growing wait */
  * `*answer` is then the parsed body (new) or NULL when it is no JSON. */
 bool wm_meta_graph_refused(const struct wm_meta_rule *rules, size_t n, const struct wm_http_result *result,
                            int attempt, struct wm_outcome *out, json_t **answer);
+
+/* A success: `id` is what the answer calls the message, NULL when it has none. An effect needs none; a text without one, or with one
+ * too long to be kept, becomes UNKNOWN. */
+void wm_meta_graph_sent(const struct wm_outgoing *what, const char *id, struct wm_outcome *out);
 
 #endif

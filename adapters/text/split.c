@@ -44,21 +44,27 @@ struct splitter {
     const struct wm_dialect *dialect;
     const char *text;
     size_t len, max_units;
+    enum wm_measure measure;
     struct place best[RANKS]; /* end == 0: none */
     struct place forced;      /* behind the last cluster that fits */
     bool visible;             /* the part has one */
 };
 
-static size_t marker_units(const char *marker)
+static size_t units_of(const struct splitter *s, const char *text, size_t len)
 {
-    return wm_utf8_utf16_len(marker, strlen(marker));
+    return s->measure == WM_MEASURE_BYTES ? len : wm_utf8_utf16_len(text, len);
 }
 
-static size_t stack_units(const struct stack *stack, const char *const *markers)
+static size_t marker_units(const struct splitter *s, const char *marker)
+{
+    return units_of(s, marker, strlen(marker));
+}
+
+static size_t stack_units(const struct splitter *s, const struct stack *stack, const char *const *markers)
 {
     size_t units = 0;
     for (int i = 0; i < stack->n; i++)
-        units += marker_units(markers[stack->style[i]]);
+        units += marker_units(s, markers[stack->style[i]]);
     return units;
 }
 
@@ -68,9 +74,9 @@ static void take_code(const struct splitter *s, struct place *at)
     char c = s->text[at->end++];
     if (wm_styled_is_open(c) && at->open.n < WM_STYLES) {
         at->open.style[at->open.n] = (enum wm_style)(c - WM_STYLED_OPEN);
-        at->units += marker_units(s->dialect->open[at->open.style[at->open.n++]]);
+        at->units += marker_units(s, s->dialect->open[at->open.style[at->open.n++]]);
     } else if (wm_styled_is_close(c) && at->open.n > 0) {
-        at->units += marker_units(s->dialect->close[at->open.style[--at->open.n]]);
+        at->units += marker_units(s, s->dialect->close[at->open.style[--at->open.n]]);
     }
 }
 
@@ -160,14 +166,14 @@ static struct piece piece_at(const struct splitter *s, size_t at)
     wm_utf8_decode(s->text + at, s->len - at, &p.code, NULL);
     if (!p.space && !p.is_code) {
         p.bytes = wm_cluster_len(s->text + at, s->len - at);
-        p.units = wm_utf8_utf16_len(s->text + at, p.bytes);
+        p.units = units_of(s, s->text + at, p.bytes);
     }
     return p;
 }
 
 static bool fits(const struct splitter *s, const struct place *at, size_t units)
 {
-    return at->units + units + stack_units(&at->open, s->dialect->close) <= s->max_units;
+    return at->units + units + stack_units(s, &at->open, s->dialect->close) <= s->max_units;
 }
 
 static void set_forced(struct splitter *s, const struct place *at)
@@ -191,7 +197,7 @@ static void cut_cluster(struct splitter *s, struct place at)
     for (;;) {
         uint32_t code;
         size_t n = wm_utf8_decode(s->text + at.end, s->len - at.end, &code, NULL);
-        size_t units = code > 0xFFFF ? 2 : 1;
+        size_t units = units_of(s, s->text + at.end, n);
         if (!fits(s, &at, units))
             break;
         at.end += n;
@@ -306,7 +312,8 @@ static enum wm_status emit(const struct splitter *s, struct stack open, size_t f
     return st;
 }
 
-enum wm_status wm_split(const struct wm_dialect *dialect, const char *styled, size_t len, size_t max_units,
+enum wm_status wm_split(const struct wm_dialect *dialect, const char *styled, size_t len,
+                        enum wm_measure measure, size_t max_units,
                         enum wm_status (*part)(void *arg, const char *text, size_t len), void *arg,
                         struct wm_error *err)
 {
@@ -315,11 +322,13 @@ enum wm_status wm_split(const struct wm_dialect *dialect, const char *styled, si
                        max_units, WM_SPLIT_UNITS_MIN);
     while (len && is_space(styled[len - 1]))
         len--;
-    struct splitter s = {.dialect = dialect, .text = styled, .len = len, .max_units = max_units};
+    struct splitter s = {
+        .dialect = dialect, .text = styled, .len = len, .max_units = max_units, .measure = measure};
     struct stack open = {.n = 0};
     enum wm_status st = WM_OK;
     for (size_t from = 0; from < len && st == WM_OK;) {
-        const struct place start = {.end = from, .units = stack_units(&open, dialect->open), .open = open};
+        const struct place start = {
+            .end = from, .units = stack_units(&s, &open, dialect->open), .open = open};
         const struct place rest = {.end = len, .next = len};
         struct place cut = walk_part(&s, start) ? choose(&s) : rest;
         if (s.visible)

@@ -4,17 +4,8 @@
 
 #include <jansson.h>
 
+#include "adapters/meta/channel.h"
 #include "adapters/meta/draft.h"
-#include "adapters/meta/signature.h"
-#include "sessions/channel.h"
-
-struct wm_channel {
-    char *name;
-    char *account; /* phone number id; NULL: any of the app */
-    char *verify_token, *access_token;
-    char *graph_url;
-    struct wm_meta_signature *signature;
-};
 
 /* parse.c: wm_adapter.parse */
 enum wm_status wm_whatsapp_parse(struct wm_channel *c, const char *body, size_t len, int64_t arrived_ms,

@@ -3,8 +3,6 @@
  */
 #include "adapters/whatsapp/channel.h"
 
-#include <string.h>
-
 #include "adapters/meta/graph.h"
 #include "adapters/meta/json.h"
 
@@ -47,12 +45,6 @@ static const struct wm_meta_rule rules[] = {
     {ONE(131047), NEVER}, /* the 24-hour window is closed */
 };
 
-static void set_unknown(struct wm_outcome *out, const char *sentence)
-{
-    out->kind = WM_OUTCOME_UNKNOWN;
-    snprintf(out->sentence, sizeof out->sentence, "%s", sentence);
-}
-
 void wm_whatsapp_outcome(struct wm_channel *c, const struct wm_outgoing *what,
                          const struct wm_http_result *result, int attempt, struct wm_outcome *out)
 {
@@ -62,15 +54,6 @@ void wm_whatsapp_outcome(struct wm_channel *c, const struct wm_outgoing *what,
     if (wm_meta_graph_refused(rules, sizeof rules / sizeof *rules, result, attempt, out, &answer))
         return;
     const char *id = wm_meta_json_text(json_array_get(json_object_get(answer, "messages"), 0), "id");
-    if (what->kind != WM_OUT_TEXT)
-        out->kind = WM_OUTCOME_SENT; /* an effect has no id: {"success":true} */
-    else if (!id || !*id)
-        set_unknown(out, "the Graph API answered success, but gave no message id");
-    else if (strlen(id) >= sizeof out->platform_id)
-        set_unknown(out, "the Graph API gave a message id that is too long to be kept");
-    else {
-        out->kind = WM_OUTCOME_SENT;
-        memcpy(out->platform_id, id, strlen(id) + 1);
-    }
+    wm_meta_graph_sent(what, id, out);
     json_decref(answer);
 }

@@ -17,13 +17,20 @@
 
 #include "adapters/meta/json.h"
 
-static struct wm_event *other(struct wm_draft *d, const struct wm_whatsapp_context *in, const json_t *update)
+/* What all updates have. Without a key yet: one made of the content costs as much as all the rest. */
+static struct wm_event *begin(struct wm_draft *d, const struct wm_whatsapp_context *in, const json_t *update)
 {
     struct wm_event *e = wm_draft_add(d, WM_EVENT_OTHER);
     wm_draft_set(d, &e->account, in->account);
     wm_draft_set(d, &e->field, in->field);
     wm_draft_set(d, &e->id, wm_meta_json_text(update, "id"));
     wm_draft_time(d, e, wm_meta_json_text(update, "timestamp"));
+    return e;
+}
+
+static struct wm_event *other(struct wm_draft *d, const struct wm_whatsapp_context *in, const json_t *update)
+{
+    struct wm_event *e = begin(d, in, update);
     wm_draft_key_of(d, e, in->field, update, in->account);
     return e;
 }
@@ -79,7 +86,7 @@ static void read_recipient(struct wm_draft *d, struct wm_event *e, const json_t 
 static void read_status(struct wm_draft *d, const struct wm_whatsapp_context *in, const json_t *status)
 {
     const char *word = wm_meta_json_text(status, "status"), *type = wm_meta_json_text(status, "type");
-    struct wm_event *e = other(d, in, status);
+    struct wm_event *e = begin(d, in, status);
     bool of_a_call = type && strcmp(type, "call") == 0;
     if (!of_a_call) {
         e->kind = WM_EVENT_STATUS;
@@ -92,9 +99,11 @@ static void read_status(struct wm_draft *d, const struct wm_whatsapp_context *in
     for (size_t i = 0; word && !of_a_call && i < sizeof progress / sizeof *progress; i++)
         if (strcmp(progress[i].word, word) == 0)
             e->delivery = progress[i].delivery;
-    /* In a group every member gives a status of the same id: there the key stays the one made of its content. */
+    /* In a group every member gives a status of the same id: there the key is made of its content. */
     if (e->id && word && !e->from_group)
         wm_draft_key(d, e, word, e->id);
+    else
+        wm_draft_key_of(d, e, in->field, status, in->account);
 }
 
 /* --- the rest ------------------------------------------------------------------------------------------------ */

@@ -28,7 +28,8 @@ enum wm_status wm_whatsapp_render(struct wm_channel *c, const char *markdown, si
     struct wm_buffer styled = WM_BUFFER(8 * len + 1024);
     enum wm_status st = wm_markdown_style(markdown, len, &styled, err);
     if (st == WM_OK)
-        st = wm_split(&dialect, styled.data ? styled.data : "", styled.len, TEXT_UNITS, part, arg, err);
+        st = wm_split(&dialect, styled.data ? styled.data : "", styled.len, WM_MEASURE_UTF16, TEXT_UNITS,
+                      part, arg, err);
     wm_buffer_free(&styled);
     return st;
 }

@@ -118,9 +118,9 @@ static int compare(const char *file, const struct wm_event_list *got, const json
     return n;
 }
 
-static void every_public_body_gives_its_events(void **state)
+/* All bodies of one platform, through its adapter. */
+static void check_platform(const char *platform)
 {
-    (void)state;
     size_t len;
     char *text = read_file(PAYLOADS "index.json", &len);
     if (!text)
@@ -129,7 +129,8 @@ static void every_public_body_gives_its_events(void **state)
     free(text);
     assert_non_null(index);
 
-    const struct wm_adapter *adapter = wm_adapter_find("whatsapp");
+    const struct wm_adapter *adapter = wm_adapter_find(platform);
+    assert_non_null(adapter);
     const struct wm_channel_config config = {.name = "test",
                                              .app_secrets = {"shhh-test-secret-0123456789abcdef"},
                                              .access_token = "EAATESTTOKEN123"};
@@ -141,7 +142,7 @@ static void every_public_body_gives_its_events(void **state)
     int bodies = 0, wrong = 0;
     json_array_foreach(json_object_get(index, "bodies"), i, body)
     {
-        if (strcmp(text_of(body, "platform"), adapter->platform) != 0)
+        if (strcmp(text_of(body, "platform"), platform) != 0)
             continue;
         char path[512];
         snprintf(path, sizeof path, PAYLOADS "%s", text_of(body, "file"));
@@ -165,10 +166,30 @@ static void every_public_body_gives_its_events(void **state)
     assert_true(bodies > 0);
 }
 
+static void every_whatsapp_body_gives_its_events(void **state)
+{
+    (void)state;
+    check_platform("whatsapp");
+}
+
+static void every_messenger_body_gives_its_events(void **state)
+{
+    (void)state;
+    check_platform("messenger");
+}
+
+static void every_instagram_body_gives_its_events(void **state)
+{
+    (void)state;
+    check_platform("instagram");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_public_body_gives_its_events),
+        cmocka_unit_test(every_whatsapp_body_gives_its_events),
+        cmocka_unit_test(every_messenger_body_gives_its_events),
+        cmocka_unit_test(every_instagram_body_gives_its_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

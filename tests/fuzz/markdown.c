@@ -48,8 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (wm_markdown_style((const char *)data + 1, size - 1, &styled, NULL) != WM_OK)
         abort();
     const char *text = styled.data ? styled.data : "";
-    if (wm_split(&dialect, text, styled.len, parts.limit, look, &parts, NULL) != WM_OK ||
-        wm_split(&dialect, text, styled.len, whole.limit, look, &whole, NULL) != WM_OK)
+    if (wm_split(&dialect, text, styled.len, WM_MEASURE_UTF16, parts.limit, look, &parts, NULL) != WM_OK ||
+        wm_split(&dialect, text, styled.len, WM_MEASURE_UTF16, whole.limit, look, &whole, NULL) != WM_OK)
         abort();
     if (parts.visible.len != whole.visible.len ||
         (parts.visible.len && memcmp(parts.visible.data, whole.visible.data, parts.visible.len) != 0))

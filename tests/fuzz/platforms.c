@@ -1,5 +1,5 @@
-/* whatsapp.c -- fuzzes bodies that Meta signed: webhooks, and answers of the Graph API. Whatever comes, every event is
- * whole and every string of it is well-formed.
+/* platforms.c -- fuzzes bodies that Meta signed, webhooks and answers of the Graph API, through every adapter. Whatever comes,
+ * every event is whole and every string of it is well-formed.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -31,27 +31,37 @@ static void check_event(const struct wm_event *e)
         check_text(e->aliases[i]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void read_webhook(const struct wm_adapter *adapter, const char *body, size_t len)
 {
-    const struct wm_adapter *whatsapp = wm_adapter_find("whatsapp");
     struct wm_event_list list = {0};
-    whatsapp->parse(NULL, (const char *)data, size, ARRIVED_MS, &list, NULL);
+    adapter->parse(NULL, body, len, ARRIVED_MS, &list, NULL);
     for (size_t i = 0; i < list.n; i++)
         check_event(&list.events[i]);
     wm_event_list_free(&list);
+}
 
+static void read_answer(const struct wm_adapter *adapter, const char *body, size_t len)
+{
     const struct wm_outgoing text = {.kind = WM_OUT_TEXT, .to = "1", .text = "x"};
     struct wm_http_result result = {
-        .fate = WM_HTTP_ANSWERED, .body = (const char *)data, .body_len = size, .retry_after_ms = -1};
+        .fate = WM_HTTP_ANSWERED, .body = body, .body_len = len, .retry_after_ms = -1};
     static const int statuses[] = {200, 400, 500};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         struct wm_outcome out;
         result.status = statuses[i];
-        whatsapp->outcome(NULL, &text, &result, 1, &out);
+        adapter->outcome(NULL, &text, &result, 1, &out);
         if (out.kind == WM_OUTCOME_SENT && !out.platform_id[0])
             abort();
         check_text(out.platform_id);
         check_text(out.sentence);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    for (int i = 0; wm_adapters[i]; i++) {
+        read_webhook(wm_adapters[i], (const char *)data, size);
+        read_answer(wm_adapters[i], (const char *)data, size);
     }
     return 0;
 }
