@@ -10,7 +10,9 @@
  *         thousands. SQLite leaves the sync of the database to that last step, where it would find all the pages of
  *         all rounds; so the thread syncs after each of its own.
  *
- * ALWAYS  A failed checkpoint changes nothing: the pages stay in the log and the next round writes them again.
+ * ALWAYS  (1) A failed checkpoint changes nothing: the pages stay in the log and the next round writes them again.
+ *         (2) The connection has read before its first checkpoint. One that never has knows of no log: its checkpoints
+ *             do nothing and report success, and the writer's closing step becomes a stall of all the pages.
  *
  * LIMITS  The log stays near RESTART_PAGES; while a reader holds an old snapshot it may grow past it.
  */
@@ -74,15 +76,22 @@ enum wm_status wm_checkpointer_new(const char *path, struct wm_checkpointer **ou
     enum wm_status st = wm_db_open(&c->db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, err);
     if (st != WM_OK)
         goto free_it;
+    wm_db_number(&c->db, 0, "PRAGMA schema_version", ""); /* see ALWAYS (2) */
+    st = wm_db_status(&c->db, err);
+    if (st != WM_OK)
+        goto close_db;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->grown, NULL);
     if (pthread_create(&c->thread, NULL, run, c) != 0) {
         st = wm_fail(err, WM_ENOMEM, "cannot start the checkpoint thread");
-        goto close_db;
+        goto end_bell;
     }
     *out = c;
     return WM_OK;
 
+end_bell:
+    pthread_cond_destroy(&c->grown);
+    pthread_mutex_destroy(&c->lock);
 close_db:
     wm_db_close(&c->db);
 free_it:

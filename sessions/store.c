@@ -11,10 +11,7 @@
  *                    +--> BEGIN .. COMMIT --> done(OK), feed, answers
  *           jobs   --+         \-- failed --> done(EIO); jobs wait; close, reopen, probe
  *
- *         Share: while bodies come, jobs earn 1/JOB_SHARE of the time that passes; what a job overdraws is paid back
- *         by waiting. Alone, jobs use all of it. When FLOOD_BODIES or more come together the store is what everybody
- *         waits for, and a body that is on disk can wait for its events: jobs then earn 1/FLOOD_SHARE. So a flood
- *         slows the events behind it, never stops them; below it they keep up (tests/bench/ingest shows both).
+ *         Which share of the time jobs get while bodies wait, and how little in a flood: share.c.
  *
  * ALWAYS  (1) `done(WM_OK)` and an answer mean: the COMMIT has returned, the log is synced.
  *         (2) After a failed write nothing of that connection is believed: roll back, close, open anew. The frames of
@@ -27,6 +24,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
@@ -34,15 +32,12 @@
 #include "sessions/inbox.h"
 #include "sessions/letters.h"
 #include "sessions/schema.h"
+#include "sessions/share.h"
 
 enum {
     INGEST_LETTERS = 65536,
     ROUND_BODIES = 512,
     ROUND_BYTES = 8 << 20,
-    JOB_SHARE = 2,     /* jobs get 1/JOB_SHARE of the time while bodies come ... */
-    FLOOD_SHARE = 100, /* ... and 1/FLOOD_SHARE in a round of FLOOD_BODIES or more */
-    FLOOD_BODIES = 8,
-    JOB_SLICE_US = 2000,  /* longest that one round does jobs, but for the last of them */
     COMMIT_WINDOW = 1024, /* commits that commit_us_max looks back on */
     PRUNE_EVERY_MS = 10000,
     RETRY_FIRST_MS = 20,
@@ -62,8 +57,8 @@ struct wm_store {
     bool rung, stop;
     _Atomic size_t waiting_bytes;
     /* store thread only */
-    struct wm_letters bodies, jobs;  /* taken, not yet written */
-    int64_t credit_us, last_jobs_us; /* time that jobs may use; < 0: they have overdrawn */
+    struct wm_letters bodies, jobs; /* taken, not yet written */
+    struct wm_share share;
     int64_t prune_at_ms, recovered_ms;
     int wal_pages;
     uint64_t recent_us[COMMIT_WINDOW];
@@ -158,19 +153,16 @@ static void run_job(struct wm_store *s, struct wm_job *job)
 static void run_jobs(struct wm_store *s, struct round *r)
 {
     int64_t begin = wm_now_us();
-    bool alone = r->n_bodies == 0 && !s->bodies.first;
-    s->credit_us += (begin - s->last_jobs_us) / (r->n_bodies < FLOOD_BODIES ? JOB_SHARE : FLOOD_SHARE);
-    if (alone || s->credit_us > JOB_SLICE_US)
-        s->credit_us = JOB_SLICE_US; /* no more is saved up */
-    int64_t used = 0;
-    while (s->jobs.first && s->db.code == SQLITE_OK && used < s->credit_us) {
+    struct wm_counters *c = s->options.counters;
+    wm_share_round(&s->share, begin, r->n_bodies, c->read, c->read_us);
+    int64_t credit = wm_share_credit(&s->share, begin, r->n_bodies == 0 && !s->bodies.first), used = 0;
+    while (s->jobs.first && s->db.code == SQLITE_OK && used < credit) {
         struct wm_job *job = (struct wm_job *)wm_letters_pop(&s->jobs);
         wm_letters_add(&r->jobs, &job->note.letter);
         run_job(s, job);
         used = wm_now_us() - begin;
     }
-    s->credit_us -= used;
-    s->last_jobs_us = begin;
+    wm_share_spend(&s->share, used);
 }
 
 static void prune(struct wm_store *s)
@@ -340,8 +332,9 @@ static void *run(void *arg)
     struct wm_store *s = arg;
     for (;;) {
         take_letters(s);
-        if (!s->bodies.first && !s->jobs.first) {
-            bool stop = wait_bell(s, PRUNE_EVERY_MS);
+        int64_t rest_ms = s->jobs.first ? wm_share_wait_ms(&s->share) : PRUNE_EVERY_MS;
+        if (!s->bodies.first && rest_ms > 0) {
+            bool stop = wait_bell(s, rest_ms);
             take_letters(s);
             if (stop && !s->bodies.first && !s->jobs.first)
                 break;
@@ -368,6 +361,7 @@ enum wm_status wm_store_open(const struct wm_store_options *options, struct wm_s
     s->options = *options;
     wm_letters_init(&s->bodies);
     wm_letters_init(&s->jobs);
+    wm_share_init(&s->share, wm_now_us(), (int)sysconf(_SC_NPROCESSORS_ONLN));
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
