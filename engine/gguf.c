@@ -143,6 +143,23 @@ int64_t wm_gguf_scalar_int(uint32_t type, const uint8_t *at)
     }
 }
 
+double wm_gguf_scalar_float(uint32_t type, const uint8_t *at)
+{
+    uint64_t bits = load(at, wm_gguf_scalar_bytes(type));
+    if (type == VALUE_F32) {
+        uint32_t word = (uint32_t)bits;
+        float f;
+        memcpy(&f, &word, sizeof f);
+        return (double)f;
+    }
+    if (type == VALUE_F64) {
+        double d;
+        memcpy(&d, &bits, sizeof d);
+        return d;
+    }
+    return type == VALUE_U64 ? (double)bits : (double)wm_gguf_scalar_int(type, at);
+}
+
 void wm_gguf_step_string(const uint8_t **at, const char **bytes, size_t *len)
 {
     *len = (size_t)load(*at, 8);
@@ -169,20 +186,12 @@ static enum wm_meta_kind kind_of(uint32_t type)
 
 static void read_scalar(uint32_t type, const uint8_t *at, struct wm_meta *m)
 {
-    uint64_t bits = load(at, scalar_bytes[type]);
-    if (type == VALUE_F32) {
-        uint32_t word = (uint32_t)bits;
-        float f;
-        memcpy(&f, &word, sizeof f);
-        m->real = (double)f;
-    } else if (type == VALUE_F64) {
-        memcpy(&m->real, &bits, sizeof m->real);
-    } else if (type == VALUE_U64 && bits > INT64_MAX) {
+    if (m->kind == WM_META_INT && type == VALUE_U64 && load(at, scalar_bytes[type]) > INT64_MAX)
         m->kind = WM_META_FLOAT;
-        m->real = (double)bits;
-    } else {
+    if (m->kind == WM_META_FLOAT)
+        m->real = wm_gguf_scalar_float(type, at);
+    else
         m->integer = wm_gguf_scalar_int(type, at);
-    }
 }
 
 static enum wm_status read_array(struct reader *r, struct wm_meta *m)
@@ -389,6 +398,7 @@ enum wm_status wm_gguf_read(const struct wm_piece *piece, struct wm_contents *ou
     for (uint64_t i = 0; i < n_tensors && st == WM_OK; i++) {
         st = read_tensor(&r, &out->tensors[i], &offsets[i]);
         out->tensors[i].file = piece->name;
+        out->tensors[i].mapped = piece->mapped;
         out->n_tensors += out->tensors[i].name != NULL;
     }
     if (st == WM_OK)

@@ -158,6 +158,27 @@ enum wm_status wm_model_file_float(const struct wm_model_file *f, const char *ke
     return WM_OK;
 }
 
+enum wm_status wm_model_file_bool(const struct wm_model_file *f, const char *key, bool fallback, bool *out,
+                                  struct wm_error *err)
+{
+    const struct wm_meta *m = wm_model_file_meta(f, key);
+    if (m && m->kind != WM_META_BOOL)
+        return wm_fail(err, WM_EFORMAT, "%s: key %s must be true or false", f->name, key);
+    *out = m ? m->integer != 0 : fallback;
+    return WM_OK;
+}
+
+enum wm_status wm_model_file_text(const struct wm_model_file *f, const char *key, const char **bytes,
+                                  size_t *len, struct wm_error *err)
+{
+    const struct wm_meta *m = wm_model_file_meta(f, key);
+    if (m && m->kind != WM_META_STRING)
+        return wm_fail(err, WM_EFORMAT, "%s: key %s must be a text", f->name, key);
+    *bytes = m ? m->string.bytes : NULL;
+    *len = m ? m->string.len : 0;
+    return WM_OK;
+}
+
 bool wm_meta_next_string(const struct wm_meta *meta, const uint8_t **at, const char **bytes, size_t *len)
 {
     if (*at >= meta->array.end)
@@ -170,6 +191,12 @@ int64_t wm_meta_array_int(const struct wm_meta *meta, uint64_t i)
 {
     return wm_gguf_scalar_int(meta->array.element,
                               meta->array.data + i * wm_gguf_scalar_bytes(meta->array.element));
+}
+
+double wm_meta_array_float(const struct wm_meta *meta, uint64_t i)
+{
+    return wm_gguf_scalar_float(meta->array.element,
+                                meta->array.data + i * wm_gguf_scalar_bytes(meta->array.element));
 }
 
 /* --- tensors ------------------------------------------------------------------------------------------------- */
@@ -225,7 +252,7 @@ enum wm_status wm_model_file_matrix(const struct wm_model_file *f, const char *n
                        f->name, name, t->type,
                        wm_tensor_type_name(t->type) ? wm_tensor_type_name(t->type) : "unknown");
     *out = (struct wm_matrix){
-        .data = t->data, .type = info->type, .rows = rows, .cols = cols, .mapped = f->pieces[0].mapped};
+        .data = t->data, .type = info->type, .rows = rows, .cols = cols, .mapped = t->mapped};
     return WM_OK;
 }
 

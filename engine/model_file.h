@@ -68,6 +68,7 @@ enum wm_plain_type {
 struct wm_tensor {
     const char *name; /* printable ASCII, NUL-terminated */
     const char *file; /* the file that holds it */
+    bool mapped;      /* data lies in a read-only mapping of that file */
     uint32_t type;    /* GGUF's number, or one of ours; wm_type_info may not know it */
     int n_dims;
     int64_t dims[WM_TENSOR_DIMS]; /* dims[0] is a row's length; those past n_dims are 1 */
@@ -120,11 +121,20 @@ enum wm_status wm_model_file_int(const struct wm_model_file *f, const char *key,
 enum wm_status wm_model_file_float(const struct wm_model_file *f, const char *key, double min, double max,
                                    double fallback, double *out, struct wm_error *err);
 
+enum wm_status wm_model_file_bool(const struct wm_model_file *f, const char *key, bool fallback, bool *out,
+                                  struct wm_error *err);
+/* The value must be a string; *bytes is NULL when the key is absent. */
+enum wm_status wm_model_file_text(const struct wm_model_file *f, const char *key, const char **bytes,
+                                  size_t *len, struct wm_error *err);
+
 /* Walks an array of strings: `at` starts as array.data; false at the end. */
 bool wm_meta_next_string(const struct wm_meta *meta, const uint8_t **at, const char **bytes, size_t *len);
 
 /* Element i of an array of integers or bools, i < count. */
 int64_t wm_meta_array_int(const struct wm_meta *meta, uint64_t i);
+
+/* Element i of an array of numbers of any kind, i < count. */
+double wm_meta_array_float(const struct wm_meta *meta, uint64_t i);
 
 /* --- tensors ------------------------------------------------------------------------------------------------- */
 

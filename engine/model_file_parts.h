@@ -85,6 +85,7 @@ enum wm_status wm_folder_read(struct wm_model_file *f, const struct wm_source *s
 /* Size in bytes of one element of GGUF value type `type`; 0 for strings, arrays and unknown types. */
 size_t wm_gguf_scalar_bytes(uint32_t type);
 int64_t wm_gguf_scalar_int(uint32_t type, const uint8_t *at);
+double wm_gguf_scalar_float(uint32_t type, const uint8_t *at);
 
 /* Steps over one GGUF string at *at, which the reader has already checked. */
 void wm_gguf_step_string(const uint8_t **at, const char **bytes, size_t *len);

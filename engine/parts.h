@@ -65,6 +65,19 @@ struct wm_parts {
 /* Rows and columns that the architecture asks for; a vector has one row. */
 void wm_part_size(const struct wm_arch *arch, enum wm_part part, int64_t *rows, int64_t *cols);
 
+/* How many such matrices a model has: layers times experts as far as the part has them; 0: none. The output matrix of a
+ * model with tied embeddings counts as none. */
+int64_t wm_part_count(const struct wm_arch *arch, enum wm_part part);
+
+/* The same step by step: layers [0, wm_part_layers) may have the part (1 when it has no layers), and layer `layer` has
+ * wm_part_copies of it (one for each expert; 0: not this layer). */
+int32_t wm_part_layers(const struct wm_arch *arch, enum wm_part part);
+int32_t wm_part_copies(const struct wm_arch *arch, enum wm_part part, int32_t layer);
+
+bool wm_part_is_vector(enum wm_part part);
+bool wm_part_has_bias(enum wm_part part);
+bool wm_part_is_vision(enum wm_part part);
+
 /* The matrix of a part; `layer` and `expert` where the part has them, else 0. WM_EFORMAT: missing, or of another shape;
  * WM_EUNSUPPORTED: a type or a quantisation that this build does not read. */
 enum wm_status wm_part_matrix(const struct wm_parts *p, enum wm_part part, int32_t layer, int32_t expert,

@@ -124,6 +124,7 @@ static enum wm_status read_tensor(const struct reader *r, const char *name, cons
         return MALFORMED(r, "a tensor's name must be 1 to %d printable ASCII characters", WM_FILE_MAX_NAME);
     t->name = strdup(name);
     t->file = r->piece->name;
+    t->mapped = r->piece->mapped;
     if (!t->name)
         return wm_fail(r->err, WM_ENOMEM, "%s: no memory for its names", r->piece->name);
     enum wm_status st = json_is_object(entry)
