@@ -90,6 +90,7 @@ static void close_backend(struct wm_backend *be)
     free(be->items.memory);
     free(be->parts.memory);
     free(be->tiles.memory);
+    free(be->pictures.memory);
     free(be->candidates.memory);
     free(be);
 }
@@ -194,9 +195,13 @@ const struct wm_ops wm_ops_cpu = {
     .kv_free = cpu_kv_free,
     .kv_discard = cpu_kv_discard,
     .embed = cpu_embed,
+    .copy_rows = cpu_copy_rows,
     .matmul = cpu_matmul,
     .route = cpu_route,
     .expert_run = cpu_expert_run,
+    .layer_norm = cpu_layer_norm,
+    .tile_attention = cpu_tile_attention,
+    .pixel_shuffle = cpu_pixel_shuffle,
     .qkv_post = cpu_qkv_post,
     .attention = cpu_attention,
     .sample = cpu_sample,

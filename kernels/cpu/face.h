@@ -20,6 +20,7 @@ struct wm_backend {
     struct scratch angles;                /* qkv_post: see kv.c */
     struct scratch items, parts;          /* attention: its work list, partial results */
     struct scratch tiles;                 /* attention: two struct wm_attend for each worker */
+    struct scratch pictures;              /* tile_attention: see tile_attention.c */
     struct scratch candidates;            /* sample */
     char text[128];
 };
@@ -108,6 +109,17 @@ enum wm_status cpu_qkv_post(struct wm_backend *be, const struct wm_batch *batch,
 
 /* K of one head in one layer of a block (laid out as path.h says); V lies wm_k_bytes behind it. */
 uint8_t *cpu_kv_head(const struct wm_kv *kv, int32_t block, int32_t layer, int32_t head);
+
+/* --- rows.c, tile_attention.c ----------------------------------------------------------------------------------- */
+
+enum wm_status cpu_copy_rows(struct wm_backend *be, const struct wm_act *from, int32_t from_row,
+                             struct wm_act *to, int32_t to_row, int32_t rows, struct wm_error *err);
+enum wm_status cpu_layer_norm(struct wm_backend *be, struct wm_act *x, int32_t rows, const float *norm,
+                              const float *norm_bias, float eps, struct wm_error *err);
+enum wm_status cpu_pixel_shuffle(struct wm_backend *be, const struct wm_pixel_shuffle *op,
+                                 struct wm_error *err);
+enum wm_status cpu_tile_attention(struct wm_backend *be, const struct wm_tile_attention *op,
+                                  struct wm_error *err);
 
 /* --- attention.c, sample.c -------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* kv.c -- the KV cache in 8 bits, and the step that fills it: rope, spread, quantise, write.
+/* kv.c -- the KV cache in 8 bits, and the step that fills it: rope, norm, temperature, spread, quantise, write.
  *
  * WHY     A kept conversation costs memory for every token: at 8 bits with one scale per position and head it is half of
  *         16-bit floats, and what attention must read is halved with it.
@@ -162,6 +162,25 @@ struct job {
     bool new_angles;
 };
 
+/* Queries far into a conversation are sharpened: attention over millions of positions would else be even. */
+static float temperature(const struct wm_qkv_post *op, int64_t position)
+{
+    if (op->temperature_floor <= 0)
+        return 1;
+    double floors = floor((double)(position + 1) / op->temperature_floor);
+    return (float)(1 + op->temperature_scale * log(floors + 1));
+}
+
+/* Norm and temperature of one head, in one multiplication. */
+static void scale_head(const struct job *job, float *head, float factor)
+{
+    size_t n = (size_t)job->op->head_dim;
+    if (job->op->qk_norm)
+        factor *= job->path->rms_factor(head, n, job->op->eps);
+    for (size_t i = 0; i < n; i++)
+        head[i] *= factor;
+}
+
 static void post_row(const struct job *job, const struct wm_span *span, int32_t row)
 {
     const struct wm_qkv_post *op = job->op;
@@ -176,8 +195,12 @@ static void post_row(const struct job *job, const struct wm_span *span, int32_t 
         for (int32_t h = 0; h < op->heads + op->kv_heads; h++)
             rotate(q + h * n, n, op->rope, cosines, cosines + (size_t)a->rows * (size_t)a->half);
     }
-    for (int32_t h = 0; h < op->heads + op->kv_heads; h++)
+    float sharper = temperature(op, position);
+    for (int32_t h = 0; h < op->heads + op->kv_heads; h++) {
+        if (op->qk_norm || sharper != 1)
+            scale_head(job, q + h * n, h < op->heads ? sharper : 1);
         spread(q + h * n, n);
+    }
     int32_t block =
         span->table[op->group].blocks[position / WM_KV_BLOCK - span->table[op->group].first_block];
     int slot = (int)(position % WM_KV_BLOCK);

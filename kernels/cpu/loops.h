@@ -6,6 +6,8 @@
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/rows.h"
+
+#include "kernels/cpu/norms.h" /* stands on rows.h */
 #include "kernels/cpu/spin.h"
 
 const struct wm_cpu_path LANES_PATH = {
@@ -16,6 +18,9 @@ const struct wm_cpu_path LANES_PATH = {
     .quantize = quantize,
     .attend_start = attend_start,
     .attend_block = attend_block,
+    .rms_factor = rms_factor,
+    .layer_norm = layer_norm,
+    .softmax_columns = softmax_columns,
     .softmax_sum = softmax_sum,
     .spin_dot4 = spin_dot4,
     .spin_fma = spin_fma,

@@ -120,6 +120,13 @@ struct wm_cpu_path {
     void (*attend_block)(struct wm_attend *a, int first, const uint8_t *k, const uint8_t *v, int low,
                          const int *high);
 
+    /* The factor of an RMS norm: 1 / sqrt(mean(x^2) + eps). */
+    float (*rms_factor)(const float *x, size_t n, float eps);
+    /* x = layer norm of x, in place. */
+    void (*layer_norm)(float *x, size_t n, const float *norm, const float *norm_bias, float eps);
+    /* Sixteen softmaxes side by side: column c of x, [rows][16], becomes exp(x - its largest); sums[c] is its sum. */
+    void (*softmax_columns)(float *x, size_t rows, float *sums);
+
     /* Over logits with NaN counted as the smallest and infinities as the largest finite float: *max is the largest,
      * the return value the sum of exp((x - max) * inverse_temperature). */
     double (*softmax_sum)(const float *x, size_t n, float inverse_temperature, float *max);

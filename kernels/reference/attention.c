@@ -1,4 +1,4 @@
-/* attention.c -- the KV cache as doubles, rope, and attention as its formula has it. */
+/* attention.c -- the KV cache as doubles; rope, norm and temperature; attention as its formula has it. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -80,6 +80,40 @@ static void rotate(double *head, int32_t n, enum wm_rope_pairing pairing, int64_
     }
 }
 
+static void norm_head(double *head, int32_t n, double eps)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        sum += head[i] * head[i];
+    double factor = 1 / sqrt(sum / n + eps);
+    for (int32_t i = 0; i < n; i++)
+        head[i] *= factor;
+}
+
+/* Queries far into a conversation are sharpened: attention over millions of positions would else be even. */
+static double temperature(const struct wm_qkv_post *op, int64_t position)
+{
+    if (op->temperature_floor <= 0)
+        return 1;
+    return 1 + op->temperature_scale * log(floor((double)(position + 1) / op->temperature_floor) + 1);
+}
+
+/* The heads of one row, q and k, in place. */
+static void turn_row(const struct wm_qkv_post *op, int64_t position, double *heads)
+{
+    int32_t n = op->head_dim;
+    double sharper = temperature(op, position);
+    for (int32_t h = 0; h < op->heads + op->kv_heads; h++) {
+        double *head = heads + (size_t)h * (size_t)n;
+        if (op->rope != WM_ROPE_NONE)
+            rotate(head, n, op->rope, position, op->inv_freq);
+        if (op->qk_norm)
+            norm_head(head, n, (double)op->eps);
+        for (int32_t i = 0; h < op->heads && i < n; i++)
+            head[i] *= sharper;
+    }
+}
+
 enum wm_status reference_qkv_post(struct wm_backend *be, const struct wm_batch *batch,
                                   const struct wm_qkv_post *op, struct wm_error *err)
 {
@@ -94,9 +128,7 @@ enum wm_status reference_qkv_post(struct wm_backend *be, const struct wm_batch *
             int64_t position = span->first_pos + r;
             double *q = op->qkv->data + (size_t)(span->first_row + r) * (size_t)op->qkv->width;
             double *k = q + op->heads * n, *v = k + op->kv_heads * n;
-            if (op->rope != WM_ROPE_NONE)
-                for (int32_t h = 0; h < op->heads + op->kv_heads; h++)
-                    rotate(q + h * n, n, op->rope, position, op->inv_freq);
+            turn_row(op, position, q);
             for (int32_t h = 0; h < op->kv_heads; h++) {
                 memcpy(reference_kv_at(op->kv, span, op->group, op->layer, position, 0, h), k + h * n,
                        head_bytes);
@@ -108,12 +140,17 @@ enum wm_status reference_qkv_post(struct wm_backend *be, const struct wm_batch *
     return WM_OK;
 }
 
+static int64_t first_visible(const struct wm_attention *op, int64_t position)
+{
+    return op->chunk > 0 ? position / op->chunk * op->chunk : 0;
+}
+
 /* One row, one head; `scores` has room for every visible position. */
 static void attend(const struct wm_attention *op, const struct wm_span *span, int64_t position, int32_t head,
                    const double *q, double *scores, double *out)
 {
     int32_t n = op->head_dim, kv_head = head / (op->heads / op->kv_heads);
-    int64_t first = op->chunk > 0 ? position / op->chunk * op->chunk : 0;
+    int64_t first = first_visible(op, position);
     double max = -INFINITY, sum = 0;
     for (int64_t p = first; p <= position; p++) {
         const double *k = reference_kv_at(op->kv, span, op->group, op->layer, p, 0, kv_head);
@@ -142,10 +179,12 @@ enum wm_status reference_attention(struct wm_backend *be, const struct wm_batch 
     assert(op->heads % op->kv_heads == 0 && op->out->width >= op->heads * op->head_dim);
     for (int32_t i = 0; i < batch->n_spans; i++) {
         const struct wm_span *span = &batch->spans[i];
-        double *scores = reference_scratch(be, (size_t)(span->first_pos + span->rows));
+        int64_t end = span->first_pos + span->rows, most = end - first_visible(op, span->first_pos);
+        if (op->chunk > 0 && most > op->chunk)
+            most = op->chunk;
+        double *scores = reference_scratch(be, (size_t)most);
         if (!scores)
-            return wm_fail(err, WM_ENOMEM, "no memory for the scores of %lld positions",
-                           (long long)(span->first_pos + span->rows));
+            return wm_fail(err, WM_ENOMEM, "no memory for the scores of %lld positions", (long long)most);
         for (int32_t r = 0; r < span->rows; r++) {
             size_t row = (size_t)(span->first_row + r);
             for (int32_t h = 0; h < op->heads; h++)

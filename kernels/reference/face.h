@@ -26,6 +26,18 @@ enum wm_status reference_embed(struct wm_backend *be, const struct wm_weight *ta
                                int32_t rows, struct wm_act *x, struct wm_error *err);
 enum wm_status reference_matmul(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
 
+enum wm_status reference_copy_rows(struct wm_backend *be, const struct wm_act *from, int32_t from_row,
+                                   struct wm_act *to, int32_t to_row, int32_t rows, struct wm_error *err);
+enum wm_status reference_layer_norm(struct wm_backend *be, struct wm_act *x, int32_t rows, const float *norm,
+                                    const float *norm_bias, float eps, struct wm_error *err);
+enum wm_status reference_pixel_shuffle(struct wm_backend *be, const struct wm_pixel_shuffle *op,
+                                       struct wm_error *err);
+enum wm_status reference_tile_attention(struct wm_backend *be, const struct wm_tile_attention *op,
+                                        struct wm_error *err);
+/* The layer norm of one row of n; out may be x. */
+void reference_layer_norm_row(const double *x, int64_t n, const float *norm, const float *norm_bias,
+                              double eps, double *out);
+
 enum wm_status reference_experts_new(struct wm_backend *be, const struct wm_expert_matrices *experts,
                                      int32_t n, struct wm_experts **out, struct wm_error *err);
 void reference_experts_free(struct wm_backend *be, struct wm_experts *x);

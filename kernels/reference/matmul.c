@@ -80,19 +80,6 @@ static void rms_norm(const double *x, const float *norm, double eps, int64_t n, 
         out[i] = x[i] * factor * (double)norm[i];
 }
 
-static void layer_norm(const double *x, const struct wm_matmul *op, int64_t n, double *out)
-{
-    double sum = 0, square = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i];
-    double mean = sum / (double)n;
-    for (int64_t i = 0; i < n; i++)
-        square += (x[i] - mean) * (x[i] - mean);
-    double factor = 1 / sqrt(square / (double)n + (double)op->eps);
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (x[i] - mean) * factor * (double)op->norm[i] + (double)op->norm_bias[i];
-}
-
 static void gelu(const double *x, int64_t n, double *out)
 {
     for (int64_t i = 0; i < n; i++)
@@ -118,7 +105,7 @@ static void prologue(const struct wm_matmul *op, int32_t row, int64_t cols, doub
         rms_norm(x, op->norm, (double)op->eps, cols, out);
         break;
     case WM_PROLOGUE_LAYER_NORM:
-        layer_norm(x, op, cols, out);
+        reference_layer_norm_row(x, cols, op->norm, op->norm_bias, (double)op->eps, out);
         break;
     case WM_PROLOGUE_SWIGLU:
         swiglu(x, x + cols, cols, out);

@@ -96,8 +96,15 @@ static float *feed(struct face *f, const struct shape *shape, const struct seque
         struct wm_act *qkv = new_act(f, batch.rows, width, in), *y = new_act(f, batch.rows, out_width, NULL);
         for (int32_t layer = 0; layer < LAYERS; layer++) {
             assert_int_equal(f->ops->act_write(f->be, qkv, 0, batch.rows, in, &err), WM_OK);
-            struct wm_qkv_post post = {
-                qkv, shape->heads, shape->kv_heads, shape->head_dim, shape->rope, inv_freq, kv, layer, 1};
+            struct wm_qkv_post post = {.qkv = qkv,
+                                       .heads = shape->heads,
+                                       .kv_heads = shape->kv_heads,
+                                       .head_dim = shape->head_dim,
+                                       .rope = shape->rope,
+                                       .inv_freq = inv_freq,
+                                       .kv = kv,
+                                       .layer = layer,
+                                       .group = 1};
             assert_int_equal(f->ops->qkv_post(f->be, &batch, &post, &err), WM_OK);
             struct wm_attention attention = {.qkv = qkv,
                                              .out = y,
@@ -309,7 +316,7 @@ static void a_discarded_block_can_be_filled_again(void **state)
             const int32_t blocks[] = {1};
             struct wm_span span = {0, 1, 0, {{blocks, 0}}};
             struct wm_batch batch = {1, 1, &span};
-            struct wm_qkv_post post = {x, 1, 1, 16, WM_ROPE_NONE, NULL, kv, 0, 0};
+            struct wm_qkv_post post = {.qkv = x, .heads = 1, .kv_heads = 1, .head_dim = 16, .kv = kv};
             struct wm_attention attention = {x, y, 1, 1, 16, 1, 0, kv, 0, 0};
             assert_int_equal(f->ops->qkv_post(f->be, &batch, &post, &err), WM_OK);
             assert_int_equal(f->ops->attention(f->be, &batch, &attention, &err), WM_OK);
