@@ -15,8 +15,8 @@
  *         decoders carry on behind the next marker, and a picture with a grey corner is still worth a look.
  *
  * LIMITS  Sizes: wm_pixels_new. A progressive picture is held as coefficients until its last scan has come: memory
- *         (WM_PICTURE_MAX_MEMORY) and scans (MAX_SCANS: each may pass over the whole picture and cost its sender
- *         ten bytes) are bounded.
+ *         (WM_PICTURE_MAX_MEMORY) and the work of its scans (MAX_SCANNED: each may pass over the whole picture and cost its
+ *         sender ten bytes) are bounded.
  */
 #include "engine/picture_parts.h"
 
@@ -29,7 +29,11 @@
 
 #include <jerror.h>
 
-enum { MAX_SCANS = 64 }; /* cameras and encoders write 1 to 14 */
+enum {
+    MAX_SCANNED =
+        1 << 30, /* pixels in all scans together: 20 scans of the largest picture; encoders write 1 to 14 */
+    MAX_SCANS = 100
+};
 
 struct reader {
     struct jpeg_decompress_struct jpeg;
@@ -87,10 +91,11 @@ static boolean no_more_input(j_decompress_ptr jpeg)
 static void count_scans(j_common_ptr jpeg)
 {
     struct reader *r = jpeg->client_data;
-    if (r->jpeg.input_scan_number <= MAX_SCANS)
+    int64_t scans = r->jpeg.input_scan_number, pixels = (int64_t)r->jpeg.image_width * r->jpeg.image_height;
+    if (scans <= MAX_SCANS && scans * pixels <= MAX_SCANNED)
         return;
-    wm_fail(r->err, WM_ELIMIT, "%s is a JPEG picture of more than %d scans: save it anew, not progressive",
-            r->name, MAX_SCANS);
+    wm_fail(r->err, WM_ELIMIT, "%s is a JPEG picture of %d scans or more: save it anew, not progressive",
+            r->name, (int)scans);
     longjmp(r->failed, 1);
 }
 

@@ -5,17 +5,16 @@
  *
  * HOW     Each pixel of the result is a weighted mean of the pixels around its place in the original: a triangle as
  *         wide as one pixel of the larger scale, cut off at the border, normalised in double and rounded to 22 bits behind the
- *         point. First along each row, rounded to 8 bits, then down the columns; a direction in which the size stays is
- *         left out. (source: Pillow's Resample.c)
+ *         point. First along each row, rounded to 8 bits, then down the columns, or the other way round where the height
+ *         shrinks by more than twice what the width does; a direction in which the size stays is left out.
+ *         (source: Resample.c of Pillow 13. Up to Pillow 12 rows always came first: one level apart in some pixels of
+ *         pictures much higher than wide.)
  *
- *         Rows of the original come by one at a time; only those under the triangle of the row being made are kept, narrowed,
- *         in a ring. So the memory needed is a few rows, whatever the size of the picture. Pictures whose camera lay on its side
- *         (their rows are columns in memory) are turned BAND rows at a time, so that each cache line is used while it is there.
+ *         Rows of the original come by one at a time; only those under the triangle of the row being made are kept in a ring. So
+ *         the memory needed is a few rows, whatever the size of the picture. Pictures whose camera lay on its side (their rows
+ *         are columns in memory) are turned BAND rows at a time, so that each cache line is used while it is there.
  *
- *         Weights and pixels are summed in pairs, as processors like it: a weight w of 22 bits is split into w = high * 2^11 + low,
- *         both fit into 16 bits, and so does a pixel. Sums of the two parts are put together at the end: the same integer.
- *
- * ALWAYS  (1) Sums fit into 32 bits: weights of a pixel sum to 2^22 but for rounding, pixels have 8 bits.
+ * ALWAYS  (1) Sums fit into 32 bits: the weights of a pixel sum to 2^22 but for rounding, and pixels have 8 bits.
  *         (2) Windows of consecutive rows begin and end in rising order, so a row leaves the ring once and never returns.
  */
 #include "engine/picture_parts.h"
@@ -94,18 +93,21 @@ static void resize_row(const struct windows *w, const uint8_t *row, uint8_t *out
 struct resizer {
     const struct wm_view *view;
     struct windows across, down;
-    int32_t width; /* of the result */
-    int32_t have;  /* rows of the original that have come */
+    bool across_first;
+    int32_t have; /* rows of the original that have come */
     int32_t ring_rows;
-    uint8_t *ring;   /* [ring_rows][width]: row y at y % ring_rows */
-    uint8_t *band;   /* [BAND][view->width]: rows of the original put straight; NULL: they lie straight */
-    int32_t *sums;   /* [width]: a row of the result in the making */
-    uint8_t *result; /* [width] */
+    size_t
+        ring_bytes; /* of a row in the ring: as wide as the result when it was resized on its way in, else as the original */
+    uint8_t *ring;   /* row y at y % ring_rows */
+    uint8_t *band;   /* [BAND] rows of the original put straight; NULL: they lie straight */
+    int32_t *sums;   /* [ring_bytes]: the mean of rows in the making */
+    uint8_t *mean;   /* [ring_bytes] */
+    uint8_t *result; /* one row */
 };
 
 static uint8_t *ring_row(const struct resizer *r, int32_t y)
 {
-    return r->ring + (size_t)(y % r->ring_rows) * (size_t)r->width * CHANNELS;
+    return r->ring + (size_t)(y % r->ring_rows) * r->ring_bytes;
 }
 
 /* Row y of the original as it lies in memory, or put straight. Called with rising y. */
@@ -127,59 +129,63 @@ static void take_rows_up_to(struct resizer *r, int32_t end)
 {
     for (; r->have < end; r->have++) {
         const uint8_t *row = original_row(r, r->have);
-        if (r->across.first)
+        if (r->across_first)
             resize_row(&r->across, row, ring_row(r, r->have));
         else
-            memcpy(ring_row(r, r->have), row, (size_t)r->width * CHANNELS);
+            memcpy(ring_row(r, r->have), row, r->ring_bytes);
     }
 }
 
-/* Row y of the result, from the rows in the ring. */
-static void sum_rows(struct resizer *r, int32_t y)
+/* The weighted mean of rows, for row y of the result. */
+static const uint8_t *mean_row(struct resizer *r, int32_t y)
 {
-    size_t n = (size_t)r->width * CHANNELS;
-    const int32_t *weights = r->down.weights + (size_t)y * (size_t)r->down.stride;
-    for (size_t i = 0; i < n; i++)
+    const struct windows *w = &r->down;
+    if (!w->first) {
+        take_rows_up_to(r, y + 1);
+        return ring_row(r, y);
+    }
+    take_rows_up_to(r, w->first[y] + w->count[y]);
+    for (size_t i = 0; i < r->ring_bytes; i++)
         r->sums[i] = HALF;
-    for (int32_t k = 0; k < r->down.count[y]; k++) {
-        const uint8_t *row = ring_row(r, r->down.first[y] + k);
-        int32_t weight = weights[k], *restrict sums = r->sums;
-        for (size_t i = 0; i < n; i++)
+    for (int32_t k = 0; k < w->count[y]; k++) {
+        const uint8_t *row = ring_row(r, w->first[y] + k);
+        int32_t weight = w->weights[(size_t)y * (size_t)w->stride + (size_t)k], *restrict sums = r->sums;
+        for (size_t i = 0; i < r->ring_bytes; i++)
             sums[i] += row[i] * weight;
     }
-    for (size_t i = 0; i < n; i++)
-        r->result[i] = rounded(r->sums[i]);
+    for (size_t i = 0; i < r->ring_bytes; i++)
+        r->mean[i] = rounded(r->sums[i]);
+    return r->mean;
 }
 
 enum wm_status wm_resize(const struct wm_view *v, int32_t width, int32_t height, wm_resized_row row,
                          void *arg, struct wm_error *err)
 {
-    struct resizer r = {.view = v, .width = width};
-    size_t bytes = (size_t)width * CHANNELS;
+    struct resizer r = {.view = v};
     enum wm_status st = windows_new(v->width, width, &r.across, err);
     if (st == WM_OK)
         st = windows_new(v->height, height, &r.down, err);
     if (st != WM_OK)
         goto out;
+    bool across_last = r.across.first && v->height > height && v->height - height > (v->width - width) * 2;
+    r.across_first = r.across.first && !across_last;
     r.ring_rows = r.down.first ? r.down.stride : 1;
-    r.ring = malloc((size_t)r.ring_rows * bytes);
-    r.result = malloc(bytes);
-    r.sums = malloc(bytes * sizeof *r.sums);
+    r.ring_bytes = (size_t)(across_last ? v->width : width) * CHANNELS;
+    r.ring = malloc((size_t)r.ring_rows * r.ring_bytes);
+    r.sums = malloc(r.ring_bytes * sizeof *r.sums);
+    r.mean = malloc(r.ring_bytes);
+    r.result = malloc((size_t)width * CHANNELS);
     if (v->right != CHANNELS)
         r.band = malloc(BAND * (size_t)v->width * CHANNELS);
-    if (!r.ring || !r.result || !r.sums || (v->right != CHANNELS && !r.band)) {
+    if (!r.ring || !r.sums || !r.mean || !r.result || (v->right != CHANNELS && !r.band)) {
         st = wm_fail(err, WM_ENOMEM, "no memory to resize a picture");
         goto out;
     }
     for (int32_t y = 0; y < height; y++) {
-        if (r.down.first) {
-            take_rows_up_to(&r, r.down.first[y] + r.down.count[y]);
-            sum_rows(&r, y);
-            row(arg, y, r.result);
-        } else {
-            take_rows_up_to(&r, y + 1);
-            row(arg, y, ring_row(&r, y));
-        }
+        const uint8_t *mean = mean_row(&r, y);
+        if (across_last)
+            resize_row(&r.across, mean, r.result);
+        row(arg, y, across_last ? r.result : mean);
     }
 out:
     free(r.across.first);
@@ -187,6 +193,7 @@ out:
     free(r.ring);
     free(r.band);
     free(r.sums);
+    free(r.mean);
     free(r.result);
     return st;
 }
