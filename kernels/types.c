@@ -120,19 +120,22 @@ static void dequantize_Q2_K(const uint8_t *block, size_t count, float *out)
     }
 }
 
+int wm_q3_k_scale(const uint8_t *block, int j)
+{
+    const uint8_t *scales = block + 96;
+    int low = j < 8 ? scales[j] & 15 : scales[j - 8] >> 4, high = scales[8 + j % 4] >> (2 * (j / 4)) & 3;
+    return (low | high << 4) - 32;
+}
+
 /* 32 bytes of third bits (bit e / 32 of byte e % 32), pairs of bits, 12 bytes of sixteen 6-bit scales (four bits of
  * each in the first eight bytes, two in the last four), f16 scale of those. A clear third bit means minus 4. */
 static void dequantize_Q3_K(const uint8_t *block, size_t count, float *out)
 {
     for (; count; count -= 256, block += 110, out += 256) {
-        const uint8_t *scales = block + 96;
         float scale = wm_f16_to_float(wm_load_u16(block + 108));
         for (int e = 0; e < 256; e++) {
-            int g = e / 16;
-            int low = g < 8 ? scales[g] & 15 : scales[g - 8] >> 4;
-            int high = scales[8 + g % 4] >> (2 * (g / 4)) & 3;
             int code = two_bits(block + 32, e) - (block[e % 32] >> (e / 32) & 1 ? 0 : 4);
-            out[e] = scale * (float)((low | high << 4) - 32) * (float)code;
+            out[e] = scale * (float)wm_q3_k_scale(block, e / 16) * (float)code;
         }
     }
 }
@@ -196,7 +199,9 @@ static void dequantize_Q6_K(const uint8_t *block, size_t count, float *out)
     }
 }
 
-const int8_t wm_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+#define X(value) value,
+static const int8_t iq4_values[16] = {WM_IQ4_VALUES(X)};
+#undef X
 
 /* As Q4_0, but a code stands for one of sixteen uneven steps. */
 static void dequantize_IQ4_NL(const uint8_t *block, size_t count, float *out)
@@ -204,8 +209,8 @@ static void dequantize_IQ4_NL(const uint8_t *block, size_t count, float *out)
     for (; count; count -= 32, block += 18, out += 32) {
         float scale = wm_f16_to_float(wm_load_u16(block));
         for (int i = 0; i < 16; i++) {
-            out[i] = scale * (float)wm_iq4_values[block[2 + i] & 15];
-            out[i + 16] = scale * (float)wm_iq4_values[block[2 + i] >> 4];
+            out[i] = scale * (float)iq4_values[block[2 + i] & 15];
+            out[i + 16] = scale * (float)iq4_values[block[2 + i] >> 4];
         }
     }
 }
@@ -223,7 +228,7 @@ static void dequantize_IQ4_XS(const uint8_t *block, size_t count, float *out)
         float scale = wm_f16_to_float(wm_load_u16(block));
         for (int e = 0; e < 256; e++) {
             int code = block[8 + 16 * (e / 32) + e % 16] >> (e % 32 / 16 * 4) & 15;
-            out[e] = scale * (float)wm_iq4_xs_scale(block, e / 32) * (float)wm_iq4_values[code];
+            out[e] = scale * (float)wm_iq4_xs_scale(block, e / 32) * (float)iq4_values[code];
         }
     }
 }

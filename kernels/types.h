@@ -57,10 +57,14 @@ void wm_dequantize(enum wm_type type, const void *blocks, size_t count, float *o
 /* Q4_K and Q5_K: the 6-bit scale and minimum of elements [32 j, 32 j + 32), from the twelve bytes that hold them. */
 void wm_k_scale(const uint8_t *scales, int j, uint8_t *scale, uint8_t *min);
 
+/* Q3_K: the scale, -32..31, of elements [16 j, 16 j + 16) of a block. */
+int wm_q3_k_scale(const uint8_t *block, int j);
+
 /* IQ4_XS: the scale, -32..31, of elements [32 j, 32 j + 32) of a block. */
 int wm_iq4_xs_scale(const uint8_t *block, int j);
 
-/* IQ4_NL and IQ4_XS: what each code stands for. */
-extern const int8_t wm_iq4_values[16];
+/* IQ4_NL and IQ4_XS: what the codes 0..15 stand for. */
+#define WM_IQ4_VALUES(X)                                                                                     \
+    X(-127) X(-104) X(-83) X(-65) X(-49) X(-35) X(-22) X(-10) X(1) X(13) X(25) X(38) X(53) X(69) X(89) X(113)
 
 #endif

@@ -42,17 +42,25 @@ void *cpu_scratch(struct scratch *s, size_t bytes);
 /* The path of this machine, or the one that WM_CPU_PATH names. */
 enum wm_status cpu_path(const struct wm_cpu_path **out, struct wm_error *err);
 
-/* --- weights.c: packed matrices ----------------------------------------------------------------------------- */
+/* --- pack.c: matrices to panels ----------------------------------------------------------------------------- */
 
 /* A run of panels of one part of the matrix. */
 struct panels {
     enum wm_cpu_format format;
     int64_t rows;      /* outputs; the last panel may hold fewer than WM_PANEL */
     int64_t first_out; /* its place among the outputs of the whole weight */
+    size_t segment;    /* inputs: see path.h */
     size_t panel_bytes;
     uint8_t *data;
     size_t bytes;
 };
+
+/* Packs the matrix, on all workers, and gives the pages of a mapped one back. Everything in *out but first_out is
+ * written; the caller frees out->data. */
+enum wm_status cpu_pack(struct wm_backend *be, const struct wm_matrix *m, enum wm_use use, struct panels *out,
+                        struct wm_error *err);
+
+/* --- weights.c: packed matrices ----------------------------------------------------------------------------- */
 
 struct wm_weight {
     int64_t rows, cols;

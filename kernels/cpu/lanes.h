@@ -17,10 +17,15 @@
  *   vf_keep(a, i, j)        lanes i..j as they are, -infinity in the others; 0 <= i <= j <= 15
  *   vf_power_of_2(n)        2^n for -126 <= n <= 127
  *   vf_load_f16, _bf16      from 32 bytes
+ *   vf_load_s8              from 16 signed bytes
+ *   vf_load_f8              from 16 bytes E4M3, each 1/256 of its value (NaN becomes 480 / 256)
  *   vi_round                to nearest, ties to even; right for |x| < 2^22
  *   vi_store_s8, _s16       saturated
  *   vi_dot4(sum, codes, x)  sum + for each lane its four unsigned codes times the four signed bytes of x;
  *                           vi_dot4_small needs codes below 128 and is faster on some
+ *   vb_low_nibbles, vb_high_nibbles
+ *   vb_with_fifth(a, b, i)  a, plus 16 in each byte where bit i of the byte of b is set; a below 16
+ *   vb_of_table(t, a)       t[a], a table of sixteen bytes; a below 16
  *   vw_load_s8              32 signed bytes, widened
  *   vi_dot2(sum, c, pair)   sum + for each lane its two words times the two words of pair
  *

@@ -106,6 +106,22 @@ LANE vf vf_load_bf16(const void *p)
     const __m128i *h = p;
     return (vf){load_bf16_half(h), load_bf16_half(h + 1)};
 }
+LANE __m256 load_s8_half(const void *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p)));
+}
+LANE vf vf_load_s8(const void *p)
+{
+    return (vf){load_s8_half(p), load_s8_half((const char *)p + 8)};
+}
+/* Seven bits up, E4M3 is a half float with an exponent too small by 8: its sign, copied twice, must be one. */
+LANE vf vf_load_f8(const void *p)
+{
+    __m256i wide = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 7);
+    wide = _mm256_and_si256(wide, _mm256_set1_epi16((int16_t)0xbfff));
+    return (vf){_mm256_cvtph_ps(_mm256_castsi256_si128(wide)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256(wide, 1))};
+}
 
 LANE vi vi_set(int32_t x)
 {
@@ -151,6 +167,21 @@ LANE vb vb_low_nibbles(vb a)
 LANE vb vb_high_nibbles(vb a)
 {
     return vb_low_nibbles((vb){_mm256_srli_epi16(a.lo, 4), _mm256_srli_epi16(a.hi, 4)});
+}
+LANE __m256i fifth_half(__m256i a, __m256i bits, __m256i mask)
+{
+    __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, mask), mask);
+    return _mm256_or_si256(a, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+}
+LANE vb vb_with_fifth(vb a, vb bits, int i)
+{
+    __m256i mask = _mm256_set1_epi8((char)(1 << i));
+    return (vb){fifth_half(a.lo, bits.lo, mask), fifth_half(a.hi, bits.hi, mask)};
+}
+LANE vb vb_of_table(const uint8_t *table, vb a)
+{
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
+    return (vb){_mm256_shuffle_epi8(t, a.lo), _mm256_shuffle_epi8(t, a.hi)};
 }
 /* u8 x s8 in pairs saturates at 16 bits: two products of a code below 128 fit, of a larger one they need not. */
 LANE __m256i dot4_half(__m256i codes, __m256i x, int16_t weight)

@@ -84,6 +84,16 @@ LANE vf vf_load_bf16(const void *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
+LANE vf vf_load_s8(const void *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+}
+/* Seven bits up, E4M3 is a half float with an exponent too small by 8: its sign, copied twice, must be one. */
+LANE vf vf_load_f8(const void *p)
+{
+    __m256i wide = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 7);
+    return _mm512_cvtph_ps(_mm256_and_si256(wide, _mm256_set1_epi16((int16_t)0xbfff)));
+}
 
 LANE vi vi_set(int32_t x)
 {
@@ -117,6 +127,15 @@ LANE vb vb_low_nibbles(vb a)
 LANE vb vb_high_nibbles(vb a)
 {
     return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15));
+}
+LANE vb vb_with_fifth(vb a, vb bits, int i)
+{
+    __mmask64 set = _mm512_test_epi8_mask(bits, _mm512_set1_epi8((char)(1 << i)));
+    return _mm512_mask_add_epi8(a, set, a, _mm512_set1_epi8(16));
+}
+LANE vb vb_of_table(const uint8_t *table, vb a)
+{
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table)), a);
 }
 LANE vi vi_dot4_small(vi sum, vb codes, int32_t x)
 {

@@ -126,6 +126,23 @@ LANE vf vf_load_bf16(const void *p)
     EACH(i) x[i] = wm_bf16_to_float(wm_load_u16((const uint8_t *)p + 2 * i));
     return x;
 }
+LANE vf vf_load_s8(const void *p)
+{
+    vf x;
+    EACH(i) x[i] = ((const int8_t *)p)[i];
+    return x;
+}
+LANE vf vf_load_f8(const void *p)
+{
+    /* seven bits up, E4M3 is a half float with an exponent too small by 8 */
+    vf x;
+    EACH(i)
+    {
+        uint8_t code = ((const uint8_t *)p)[i];
+        x[i] = wm_f16_to_float((uint16_t)((code & 0x80) << 8 | (code & 0x7f) << 7));
+    }
+    return x;
+}
 
 /* To nearest, ties to even: adding 1.5 x 2^23 leaves no room for a fraction. What does not fit in 22 bits, NaN
  * included, becomes some number: only the other paths' saturation would have been as wrong. */
@@ -164,6 +181,16 @@ LANE vb vb_low_nibbles(vb a)
 LANE vb vb_high_nibbles(vb a)
 {
     return a >> 4;
+}
+LANE vb vb_with_fifth(vb a, vb bits, int i)
+{
+    return a | ((bits >> i & 1) << 4);
+}
+LANE vb vb_of_table(const uint8_t *table, vb a)
+{
+    for (int i = 0; i < 64; i++)
+        a[i] = table[a[i]];
+    return a;
 }
 /* Bytes 0 and 2 of each lane, then 1 and 3, in 16-bit products (255 x 128 fits), whose halves are then added. */
 LANE vi add_halves(vi sum, vw products)

@@ -59,6 +59,7 @@ static void prepare_rows(void *arg, int chunk, int worker)
         size_t tile = (size_t)(run->first_tile + row / run->tile_rows);
         struct wm_prepare prepare = job->prepare;
         prepare.score = job->scores ? job->scores[r] : 1;
+        prepare.tile_rows = run->tile_rows;
         job->path->prepare(&prepare, act_row(op->x, from), row % run->tile_rows,
                            job->groups ? job->groups + tile * job->tile_groups : NULL,
                            job->rest ? job->rest + tile * job->tile_groups : NULL,
@@ -75,6 +76,8 @@ static void one_panel(const struct job *job, const struct cpu_run *run, const st
         .format = p->format,
         .panel = p->data + (size_t)i * p->panel_bytes,
         .cols = job->prepare.cols,
+        .segment = p->segment,
+        .tile_rows = run->tile_rows,
         .y_stride = op->y->stride,
         .outs = p->rows - i * WM_PANEL < WM_PANEL ? (int)(p->rows - i * WM_PANEL) : WM_PANEL,
     };
@@ -153,8 +156,8 @@ enum wm_status cpu_matmul_runs(struct wm_backend *be, const struct wm_matmul *op
         .scores = scores,
         .runs = runs,
         .n_runs = n_runs,
-        .prepare = {op->prologue, op->norm, op->norm_bias, op->eps, 1, (size_t)cols},
-        .tile_groups = (size_t)cols / WM_GROUP * WM_TILE_ROWS,
+        .prepare = {op->prologue, op->norm, op->norm_bias, op->eps, 1, (size_t)cols, 0},
+        .tile_groups = ((size_t)cols + WM_GROUP - 1) / WM_GROUP * WM_TILE_ROWS,
         .tile_floats = (size_t)cols * WM_TILE_ROWS,
     };
     int32_t most;

@@ -1,10 +1,10 @@
 /* path.h -- what the cpu face needs from a kind of processor, and the data layouts that all kinds share.
  *
  *   weights      "panels" of 16 outputs, see `enum wm_cpu_format`
- *   activations  "tiles" of up to WM_TILE_ROWS rows, so that every address inside a product is a constant away
- *                from one pointer:
- *                  quantised:  struct x_group [cols / 32][WM_TILE_ROWS]
- *                  floats:     float          [cols][WM_TILE_ROWS]
+ *   activations  "tiles" of up to WM_TILE_ROWS rows, one group (or input) of all rows behind the other, so that
+ *                every address inside a product is a constant away from one pointer:
+ *                  quantised:  struct x_group [cols / 32, rounded up][tile_rows]
+ *                  floats:     float          [cols][tile_rows]
  *   K            per layer and head of a block: codes [2][head_dim / 2][16 positions][2 dims], float scales [32]
  *   V            codes [16 pairs of positions][head_dim up to a multiple of 16][2 positions], float scales [32]
  *
@@ -25,34 +25,76 @@ enum {
     WM_GROUP = 32      /* inputs that share a scale of the activations */
 };
 
-/* How a panel holds a group of 32 inputs x 16 outputs. A line is 64 bytes: [16 outputs][4 inputs]. Scales are f16, one
- * per output, unless said otherwise. w = scale * (code - offset), or scale * code + min. */
+/* How a panel holds 16 outputs: as segments, which are a head and then groups of 32 inputs. A line is 64 bytes: [16
+ * outputs][4 inputs].
+ *
+ *   nibbles  4 lines: inputs 8i.. of line i in the low halves of its bytes, inputs 8i + 4.. in the high ones
+ *   fives    nibbles, then a line whose bit i is the fifth bit of inputs 4i..
+ *   bytes    8 lines
+ *
+ * w = scale * (code - offset), or scale * code + min; table formats take the WM_IQ4_VALUES of a nibble, plus 128, for its code. Scales
+ * and mins are f16 or f32, one for each output, and lie behind the codes of a group, or in the head for the whole
+ * segment. "Parts" are signed bytes behind the codes, one for each output, that multiply the head's; two of them serve
+ * the first and the last 16 inputs of the group.
+ *
+ * id, bytes of a head, bytes of a group (of one input for the float formats) */
+#define WM_CPU_FORMATS(X)                                                                                    \
+    X(U4, 0, 256 + 32)     /* nibbles, f16 scales; offset 8: Q4_0 */                                         \
+    X(U4_MIN, 0, 256 + 64) /* nibbles, f16 scales, f16 mins: Q4_1 */                                         \
+    X(U5, 0, 320 + 32)     /* fives, f16 scales; offset 16: Q5_0 */                                          \
+    X(U5_MIN, 0, 320 + 64) /* fives, f16 scales, f16 mins: Q5_1 */                                           \
+    X(T4, 0, 256 + 32)     /* nibbles of the table, f16 scales; offset 128: IQ4_NL */                        \
+    X(U8, 0, 512 + 32)     /* bytes, f16 scales; offset 128: Q8_0 */                                         \
+    X(S4, 64, 256)         /* head: f32 scales; nibbles; offset 8: I4 */                                     \
+    X(K4, 64, 256 + 32)    /* head: f16 scales, f16 mins; nibbles, parts of scales, of mins: Q4_K */         \
+    X(K5, 64, 320 + 32)    /* head: f16 scales, f16 mins; fives, parts of scales, of mins: Q5_K */           \
+    X(K4_16, 64, 256 + 64) /* head: f16 scales, f16 mins; nibbles, two parts each: Q2_K, Q3_K */             \
+    X(KT4, 32, 256 + 16)   /* head: f16 scales; nibbles of the table, parts; offset 128: IQ4_XS */           \
+    X(K8_16, 32, 512 + 32) /* head: f16 scales; bytes, two parts; offset 32: Q6_K */                         \
+    X(F8, 64, 16)          /* head: f32, 256 times the scales; E4M3 [inputs][16 outputs] */                  \
+    X(F32, 0, 64)          /* [inputs][16 outputs] */                                                        \
+    X(F16, 0, 32)                                                                                            \
+    X(BF16, 0, 32)
+
 enum wm_cpu_format {
-    WM_FORMAT_U4,     /* 4 lines of nibbles (line i: inputs 8i.. low, 8i + 4.. high), scales; offset 8 */
-    WM_FORMAT_U4_MIN, /* the same, then mins */
-    WM_FORMAT_U8,     /* 8 lines of bytes, scales; offset 128 */
-    WM_FORMAT_U8_16, /* 8 lines of bytes, f32 scales of inputs 0..15, f32 scales of inputs 16..31; offset 32 */
-    WM_FORMAT_F32,   /* [32 inputs][16 outputs]; a last group may be shorter */
-    WM_FORMAT_F16,
-    WM_FORMAT_BF16,
-    WM_FORMATS
+#define X(id, head, group) WM_FORMAT_##id,
+    WM_CPU_FORMATS(X)
+#undef X
+        WM_FORMATS
 };
 
-/* Bytes of one group of a panel (of one input for the float formats). */
-static inline size_t wm_format_bytes(enum wm_cpu_format format)
+static inline size_t wm_format_head(enum wm_cpu_format format)
 {
-    static const size_t bytes[WM_FORMATS] = {
-        [WM_FORMAT_U4] = 4 * 64 + 32, [WM_FORMAT_U4_MIN] = 4 * 64 + 64,
-        [WM_FORMAT_U8] = 8 * 64 + 32, [WM_FORMAT_U8_16] = 8 * 64 + 128,
-        [WM_FORMAT_F32] = 64,         [WM_FORMAT_F16] = 32,
-        [WM_FORMAT_BF16] = 32,
-    };
+#define X(id, head, group) [WM_FORMAT_##id] = (head),
+    static const size_t bytes[WM_FORMATS] = {WM_CPU_FORMATS(X)};
+#undef X
+    return bytes[format];
+}
+
+static inline size_t wm_format_group(enum wm_cpu_format format)
+{
+#define X(id, head, group) [WM_FORMAT_##id] = (group),
+    static const size_t bytes[WM_FORMATS] = {WM_CPU_FORMATS(X)};
+#undef X
     return bytes[format];
 }
 
 static inline bool wm_format_is_float(enum wm_cpu_format format)
 {
-    return format >= WM_FORMAT_F32;
+    return format >= WM_FORMAT_F8;
+}
+
+/* Groups that `inputs` take (inputs themselves for the float formats). */
+static inline size_t wm_format_units(enum wm_cpu_format format, size_t inputs)
+{
+    return wm_format_is_float(format) ? inputs : (inputs + WM_GROUP - 1) / WM_GROUP;
+}
+
+/* Where the segment of input `from` (a multiple of `segment`) begins in a panel; its end, for from = cols. */
+static inline size_t wm_segment_at(enum wm_cpu_format format, size_t segment, size_t from)
+{
+    return (from + segment - 1) / segment * wm_format_head(format) +
+           wm_format_units(format, from) * wm_format_group(format);
 }
 
 /* 32 activations of one row: x = scale * q. What the offsets of the weights add to a dot product of codes is
@@ -62,19 +104,21 @@ struct x_group {
     float scale;
     float sum;           /* scale * sum of q, for formats with a min */
     int32_t minus_8;     /* -8 * sum of q */
+    int32_t minus_16;    /* -16 * sum of q */
     int32_t minus_128;   /* -128 * sum of q */
     int32_t minus_32[2]; /* -32 * sum of q, of either half */
-    int32_t unused[2];
+    int32_t unused;
 };
 
 /* One panel against one tile. */
 struct wm_product {
     enum wm_cpu_format format;
     const uint8_t *panel;
-    size_t cols;
-    const void *x; /* a tile, of x_group or float as the format asks */
-    int rows;      /* 1..WM_TILE_ROWS */
-    float *y;      /* [rows], y_stride floats apart: the panel's first output */
+    size_t cols, segment; /* inputs; segment: of the panel, cols when it has one */
+    const void *x;        /* a tile, of x_group or float as the format asks */
+    int rows;             /* 1..tile_rows */
+    int tile_rows;        /* that the tile was laid out for */
+    float *y;             /* [rows], y_stride floats apart: the panel's first output */
     size_t y_stride;
     int outs;          /* 1..16: outputs of the panel that exist */
     const float *bias; /* [outs], added once; or NULL */
@@ -88,6 +132,7 @@ struct wm_prepare {
     float eps;
     float score; /* multiplies what the RMS norm gives */
     size_t cols;
+    int tile_rows; /* of the tile that is written: 1..WM_TILE_ROWS */
 };
 
 /* The queries that share one KV head: up to WM_TILE_ROWS vectors with their running softmax. */

@@ -94,6 +94,7 @@ LANE void quantize_group(vf *a, vf *b, struct x_group *out)
     out->scale = top / 127;
     out->sum = out->scale * (float)(first + second);
     out->minus_8 = -8 * (first + second);
+    out->minus_16 = -16 * (first + second);
     out->minus_128 = -128 * (first + second);
     out->minus_32[0] = -32 * first;
     out->minus_32[1] = -32 * second;
@@ -113,13 +114,13 @@ LANE void prepare_with(enum wm_prologue prologue, const struct wm_prepare *p, co
     for (size_t i = 0; i < p->cols; i += WM_GROUP) {
         vf a = input(prologue, p, x, mean, factor, i);
         vf b = p->cols - i > 16 ? input(prologue, p, x, mean, factor, i + 16) : vf_set(0);
-        size_t to = i / WM_GROUP * WM_TILE_ROWS + (size_t)row;
+        size_t to = i / WM_GROUP * (size_t)p->tile_rows + (size_t)row;
         if (floats) {
             float values[WM_GROUP];
             vf_store(values, a);
             vf_store(values + 16, b);
             for (size_t j = 0; j < WM_GROUP && i + j < p->cols; j++)
-                floats[(i + j) * WM_TILE_ROWS + (size_t)row] = values[j];
+                floats[(i + j) * (size_t)p->tile_rows + (size_t)row] = values[j];
         }
         if (groups)
             quantize_group(&a, &b, &groups[to]);
