@@ -16,7 +16,7 @@ struct wm_counters {
     _Atomic int64_t oldest_ms;    /* arrival of the oldest body between the two, while there is one */
     _Atomic int64_t refused_ms;   /* wall time of the last body we did not take; 0: never */
     /* director */
-    _Atomic uint64_t read, read_us; /* bodies made into events, and the processor time of it */
+    _Atomic uint64_t read, read_us; /* bodies made into events, and the time it took */
     _Atomic uint64_t events, duplicates, unparsed;
     _Atomic uint64_t turns_started, turns_finished, turns_failed, active;
     _Atomic int64_t queued, unknown; /* rows of the outbox, now */

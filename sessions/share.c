@@ -8,11 +8,12 @@
  *         Alone they use all of it. That is enough as long as the machine can do both.
  *
  *         In a flood it cannot. What tells a flood is no count of bodies, since that depends on the disk and on the
- *         platform, but a price: bodies a second times the processor time that the director needs for one. Would the
- *         events of what comes take more than 1/FLOOD_BEGINS of all cores, jobs earn 1/FLOOD_SHARE, and as the director
- *         has few jobs out at a time, it rests with them. The bodies are read from disk later. The flood is over when
- *         the price is under 1/FLOOD_ENDS: lower, because a flood that waits for answers comes faster without events
- *         beside it, and must not end by being served.
+ *         platform, but a price: bodies a second times the time that the director needs to read one, its waiting for a
+ *         processor included, so that the price rises when the machine is busy with something else. Would the events of
+ *         what comes take more than 1/FLOOD_BEGINS of all cores, jobs earn 1/FLOOD_SHARE, and as the director has few
+ *         jobs out at a time, it rests with them. The bodies are read from disk later. The flood is over when the price
+ *         is under 1/FLOOD_ENDS: lower, because a flood that waits for answers comes faster without events beside it,
+ *         and must not end by being served.
  *
  *             calm --price > 1/FLOOD_BEGINS--> flood --price < 1/FLOOD_ENDS--> calm
  *

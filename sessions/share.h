@@ -21,7 +21,7 @@ struct wm_share {
 
 void wm_share_init(struct wm_share *s, int64_t now_us, int cores);
 
-/* A round took so many bodies; by now the director has read `read` of all and spent `spent_us` of processor time. */
+/* A round took so many bodies; by now the director has read `read` of all and spent `spent_us` on it. */
 void wm_share_round(struct wm_share *s, int64_t now_us, uint64_t bodies, uint64_t read, uint64_t spent_us);
 
 /* Microseconds that jobs may use now; none when <= 0. `alone`: no body waits. */
