@@ -6,7 +6,6 @@ tile (the whole picture, squeezed) last and only when there is more than one.
 import math
 
 import numpy
-import torch
 from PIL import Image
 
 
@@ -50,6 +49,7 @@ def tiles(image, size, most):
 
 def values(pixels):
     """u8 -> what the tower takes, float32: x / 255, less a half, by a half, each rounded to bfloat16 as in the original."""
+    import torch  # here, because those who only write pictures need not have it
     x = (torch.arange(256, dtype=torch.float32) * (1 / 255)).to(torch.bfloat16)
     table = ((x - 0.5) / 0.5).to(torch.float32)
     return table[torch.as_tensor(numpy.ascontiguousarray(pixels)).long()]
