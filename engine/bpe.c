@@ -26,25 +26,38 @@ struct rule {
 };
 
 struct wm_merges {
-    size_t mask;
-    struct rule rules[];
+    size_t n, mask;
+    struct rule *rules; /* [mask + 1] */
 };
 
-struct wm_merges *wm_merges_new(size_t n)
+static struct rule *new_rules(size_t slots)
 {
-    size_t slots = 16;
-    while (slots < 2 * n)
-        slots *= 2;
-    struct wm_merges *m = malloc(sizeof *m + slots * sizeof m->rules[0]);
+    struct rule *rules = malloc(slots * sizeof *rules);
+    if (rules)
+        memset(rules, 0xff, slots * sizeof *rules);
+    return rules;
+}
+
+struct wm_merges *wm_merges_new(void)
+{
+    enum { FIRST_SLOTS = 1024 };
+    struct wm_merges *m = calloc(1, sizeof *m);
     if (!m)
         return NULL;
-    m->mask = slots - 1;
-    memset(m->rules, 0xff, slots * sizeof m->rules[0]);
+    m->mask = FIRST_SLOTS - 1;
+    m->rules = new_rules(FIRST_SLOTS);
+    if (!m->rules) {
+        free(m);
+        return NULL;
+    }
     return m;
 }
 
 void wm_merges_free(struct wm_merges *m)
 {
+    if (!m)
+        return;
+    free(m->rules);
     free(m);
 }
 
@@ -54,14 +67,33 @@ static struct rule *slot_of(const struct wm_merges *m, int32_t left, int32_t rig
     size_t at = (size_t)(key * 0x9e3779b97f4a7c15u >> 32) & m->mask;
     while (m->rules[at].left >= 0 && (m->rules[at].left != left || m->rules[at].right != right))
         at = (at + 1) & m->mask;
-    return (struct rule *)&m->rules[at];
+    return &m->rules[at];
 }
 
-void wm_merges_add(struct wm_merges *m, int32_t left, int32_t right, int32_t rank, int32_t joined)
+static enum wm_status grow(struct wm_merges *m)
 {
+    struct wm_merges larger = {.n = m->n, .mask = 2 * m->mask + 1};
+    larger.rules = new_rules(larger.mask + 1);
+    if (!larger.rules)
+        return WM_ENOMEM;
+    for (size_t i = 0; i <= m->mask; i++)
+        if (m->rules[i].left >= 0)
+            *slot_of(&larger, m->rules[i].left, m->rules[i].right) = m->rules[i];
+    free(m->rules);
+    *m = larger;
+    return WM_OK;
+}
+
+enum wm_status wm_merges_add(struct wm_merges *m, int32_t left, int32_t right, int32_t rank, int32_t joined)
+{
+    if (2 * m->n > m->mask && grow(m) != WM_OK)
+        return WM_ENOMEM;
     struct rule *r = slot_of(m, left, right);
-    if (r->left < 0)
-        *r = (struct rule){left, right, rank, joined};
+    if (r->left >= 0)
+        return WM_OK;
+    *r = (struct rule){left, right, rank, joined};
+    m->n++;
+    return WM_OK;
 }
 
 /* --- merging --------------------------------------------------------------------------------------------------- */

@@ -10,12 +10,11 @@
 
 struct wm_merges; /* the table: pair of ids -> rank and joined id */
 
-/* For `n` merges. */
-struct wm_merges *wm_merges_new(size_t n); /* NULL: no memory */
-void wm_merges_free(struct wm_merges *m);  /* NULL is fine */
+struct wm_merges *wm_merges_new(void);    /* NULL: no memory */
+void wm_merges_free(struct wm_merges *m); /* NULL is fine */
 
-/* The first rule for a pair counts; later ones change nothing. At most `n` calls. */
-void wm_merges_add(struct wm_merges *m, int32_t left, int32_t right, int32_t rank, int32_t joined);
+/* The first rule for a pair counts; later ones change nothing. WM_ENOMEM. */
+enum wm_status wm_merges_add(struct wm_merges *m, int32_t left, int32_t right, int32_t rank, int32_t joined);
 
 struct wm_bpe; /* scratch memory, reused from piece to piece; one thread at a time */
 

@@ -16,12 +16,18 @@
 
 struct wm_tokenizer;
 
-/* Reads `tokenizer.ggml.*`. WM_EUNSUPPORTED names what the file asks for and what there is. `file` is needed only here. */
+/* Reads a folder's tokenizer.json or tokenizer.model, a GGUF's `tokenizer.ggml.*`. WM_EUNSUPPORTED names what the file asks for and
+ * what there is. `file` is needed only here. */
 enum wm_status wm_tokenizer_new(const struct wm_model_file *file, struct wm_tokenizer **out,
                                 struct wm_error *err);
+
+/* The same from a bare tokenizer.json, or Meta's tokenizer.model, in memory; `name` is for the sentences. */
+enum wm_status wm_tokenizer_parse(const char *name, const char *bytes, size_t len, struct wm_tokenizer **out,
+                                  struct wm_error *err);
 void wm_tokenizer_free(struct wm_tokenizer *t); /* NULL is fine */
 
-int32_t wm_tokenizer_size(const struct wm_tokenizer *t); /* ids are [0, size) */
+/* Ids are [0, size). A model may have rows for more: its vocabulary is padded, and those ids have no text. */
+int32_t wm_tokenizer_size(const struct wm_tokenizer *t);
 
 /* Appends the ids of `text`. Ill-formed UTF-8 becomes U+FFFD first; bytes without a token are dropped; nothing
  * in a text ever becomes a control token. WM_ELIMIT: past 16 MiB or the ceiling of `out`. On failure `out` is as before. */

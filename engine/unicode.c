@@ -3,7 +3,15 @@
 
 #include <stddef.h>
 
-enum { OTHER = WM_CHAR_OTHER, LETTER = WM_CHAR_LETTER, NUMBER = WM_CHAR_NUMBER, SPACE = WM_CHAR_SPACE };
+/* The names that the table uses. */
+enum {
+    UPPER = WM_CHAR_UPPER,
+    LOWER = WM_CHAR_LOWER,
+    CASELESS = WM_CHAR_CASELESS,
+    MARK = WM_CHAR_MARK,
+    NUMBER = WM_CHAR_NUMBER,
+    SPACE = WM_CHAR_SPACE
+};
 
 static const struct {
     uint32_t first, last;
@@ -14,6 +22,8 @@ static const struct {
 
 enum wm_char_class wm_char_class(uint32_t code)
 {
+    if (code - 'a' < 26) /* most text, and the middle of the search */
+        return WM_CHAR_LOWER;
     size_t low = 0, high = sizeof ranges / sizeof *ranges; /* the range, if any, is in [low, high) */
     while (low < high) {
         size_t middle = low + (high - low) / 2;

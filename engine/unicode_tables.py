@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""unicode_tables.py -- writes unicode_tables.h: which code points are letters, numbers and white space.
+"""unicode_tables.py -- writes unicode_tables.h: which code points are letters (by case), marks, numbers and white space.
 
 The data are those of Python's own unicodedata module. Run it in this folder when a tokenizer needs a newer Unicode:
 
@@ -11,8 +11,14 @@ import unicodedata
 
 def kind(code):
     category = unicodedata.category(chr(code))
+    if category in ("Lu", "Lt"):
+        return "UPPER"
+    if category == "Ll":
+        return "LOWER"
     if category[0] == "L":
-        return "LETTER"
+        return "CASELESS"
+    if category[0] == "M":
+        return "MARK"
     if category[0] == "N":
         return "NUMBER"
     if category[0] == "Z" or code in (9, 10, 11, 12, 13, 0x85):  # the property White_Space

@@ -1,4 +1,5 @@
-/* cmd_tokenize.c -- `wingman tokenize MODEL`: JSON lines in, JSON lines out.
+/* cmd_tokenize.c -- `wingman tokenize MODEL`: JSON lines in, JSON lines out. MODEL is a model file, a folder, or a tokenizer alone: a
+ * tokenizer.json, or Meta's tokenizer.model.
  *
  * Each line is an object with "text" (plain: no special tokens), "messages" or "ids"; each gives one line {"ids": [...]} or
  * {"error": "..."}. A bad line does not end the run, but the exit code tells of it.
@@ -9,6 +10,9 @@
 
 #include "engine/prompt_json.h"
 #include "gateway/command.h"
+#include "gateway/files.h"
+
+enum { MAX_TOKENIZER = 256 << 20 }; /* bytes */
 
 struct tokenize {
     struct wm_model_file *file;
@@ -17,15 +21,31 @@ struct tokenize {
     struct wm_error chat_error;
 };
 
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static enum wm_status open_tokenizer(struct tokenize *t, const char *path, struct wm_error *err)
+{
+    struct wm_buffer bytes = {0};
+    char why[WM_FILE_WHY];
+    enum wm_status st = wm_file_read(path, MAX_TOKENIZER, &bytes, NULL, why);
+    if (st == WM_OK)
+        st = wm_tokenizer_parse(path, bytes.data ? bytes.data : "", bytes.len, &t->tokenizer, err);
+    else
+        wm_fail(err, st, "%s %s", path, why);
+    wm_buffer_free(&bytes);
+    return st;
+}
+
 static enum wm_status open_model(struct tokenize *t, const char *path, struct wm_error *err)
 {
+    if (ends_in(path, ".json") || ends_in(path, ".model"))
+        return open_tokenizer(t, path, err);
     enum wm_status st = wm_model_file_open(path, &t->file, err);
-    if (st == WM_OK)
-        st = wm_tokenizer_new(t->file, &t->tokenizer, err);
-    if (st == WM_OK)
-        (void)wm_chat_new(t->file, &(struct wm_chat_options){0}, t->tokenizer, &t->chat,
-                          &t->chat_error); /* missed only by lines with messages */
-    return st;
+    return st == WM_OK ? wm_tokenizer_new(t->file, &t->tokenizer, err) : st;
 }
 
 /* Prints the answer to one line; was it a good one? */
@@ -36,7 +56,7 @@ static int answer(const struct tokenize *t, const char *line, size_t len)
         .tokenizer = t->tokenizer, .chat = t->chat, .chat_error = &t->chat_error};
     struct wm_prompt read = {0};
     json_error_t where;
-    json_t *prompt = json_loadb(line, len, 0, &where);
+    json_t *prompt = json_loadb(line, len, JSON_ALLOW_NUL, &where);
     enum wm_status st = prompt
                             ? wm_prompt_from_json(&reader, prompt, &read, &err)
                             : wm_fail(&err, WM_EFORMAT, "not JSON: %s (column %d)", where.text, where.column);
@@ -67,6 +87,8 @@ int wm_cmd_tokenize(int argc, char **argv)
         code = WM_EXIT_FAILED;
         goto close;
     }
+    /* A model whose chats we cannot write: only lines with messages miss it. */
+    (void)wm_chat_new(t.file, &(struct wm_chat_options){0}, t.tokenizer, &t.chat, &t.chat_error);
     for (ssize_t len; (len = getline(&line, &room, stdin)) >= 0;) {
         if (strspn(line, " \t\r\n") == (size_t)len)
             continue;

@@ -41,6 +41,7 @@ static size_t messages_of(const json_t *list, struct wm_chat_message *out)
     {
         const json_t *content = json_object_get(m, "content");
         assert_true(i < MAX_MESSAGES);
+        out[i] = (struct wm_chat_message){0};
         for (int r = 0; r < 3; r++)
             if (strcmp(json_string_value(json_object_get(m, "role")), roles[r]) == 0)
                 out[i].role = (enum wm_role)r;
