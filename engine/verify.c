@@ -1,33 +1,93 @@
-/* verify.c -- see verify.h. Ranges and shapes were checked when the file was opened; here the values are looked at. */
+/* verify.c -- see verify.h. Ranges and shapes were checked when the files were opened; here the values are looked at.
+ *
+ * What has been looked at is given back to the system, so that a model larger than the memory does not push everything else out.
+ */
 #include "engine/verify.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "kernels/pages.h"
 
 enum { CHUNK = 4096 }; /* elements at a time; a multiple of every block */
 
-static void tell(void (*found)(void *arg, const char *sentence), void *arg, const char *name,
-                 const char *what, uint64_t at)
+struct work {
+    const struct wm_verify_watch *watch;
+    struct wm_verified *out;
+    uint64_t total, done; /* bytes */
+    int percent;
+};
+
+static void tell(const struct work *w, const struct wm_tensor *t, const char *what, uint64_t at)
 {
-    char sentence[512];
-    snprintf(sentence, sizeof sentence, "tensor %s %s at element %llu", name, what, (unsigned long long)at);
-    if (found)
-        found(arg, sentence);
+    char sentence[1024];
+    if (!w->watch || !w->watch->found)
+        return;
+    snprintf(sentence, sizeof sentence, "%s: tensor %s %s at element %llu", t->file, t->name, what,
+             (unsigned long long)at);
+    w->watch->found(w->watch->arg, sentence);
+}
+
+static void advance(struct work *w, uint64_t bytes)
+{
+    w->done += bytes;
+    int percent = w->total ? (int)(w->done * 100.0 / (double)w->total) : 100;
+    if (percent <= w->percent || !w->watch || !w->watch->progress)
+        return;
+    w->percent = percent;
+    w->watch->progress(w->watch->arg, percent);
 }
 
 /* Index of the first value that is not finite, or `count`. A NaN scale makes a whole block NaN. */
-static uint64_t first_bad(const struct wm_tensor *t, const struct wm_type_info *info, uint64_t count)
+static uint64_t first_bad(struct work *w, const struct wm_tensor *t, const struct wm_type_info *info,
+                          uint64_t count)
 {
     float values[CHUNK];
     for (uint64_t at = 0; at < count; at += CHUNK) {
         uint64_t n = count - at < CHUNK ? count - at : CHUNK;
         wm_dequantize(info->type, (const char *)t->data + at / info->block * info->bytes, n, values);
         for (uint64_t i = 0; i < n; i++)
-            if (!isfinite(values[i]))
+            if (!isfinite(values[i])) {
+                advance(w, (count - at) / info->block * info->bytes);
                 return at + i;
+            }
+        advance(w, n / info->block * info->bytes);
     }
     return count;
+}
+
+/* Whole numbers: packed codes and shapes. None of them is a NaN. */
+static bool is_whole(uint32_t type)
+{
+    return type == WM_PLAIN_I8 || type == WM_PLAIN_I16 || type == WM_PLAIN_I32 || type == WM_PLAIN_I64 ||
+           type == WM_PLAIN_U8;
+}
+
+static void look_at(struct work *w, const struct wm_tensor *t)
+{
+    const struct wm_type_info *info = wm_type_info(t->type);
+    uint64_t count = (uint64_t)(t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3]);
+    if (!info && !(is_whole(t->type) && t->bytes)) {
+        w->out->skipped++;
+        advance(w, t->bytes);
+        return;
+    }
+    w->out->tensors++;
+    w->out->values += count;
+    w->out->bytes += t->bytes;
+    if (!info) {
+        advance(w, t->bytes);
+        return;
+    }
+    uint64_t bad = first_bad(w, t, info, count);
+    if (bad < count) {
+        w->out->bad_tensors++;
+        tell(w, t, "is not a finite number", bad);
+    }
+    if (t->mapped)
+        wm_pages_drop(t->data, t->bytes);
 }
 
 static int by_place(const void *a, const void *b)
@@ -36,9 +96,7 @@ static int by_place(const void *a, const void *b)
     return (x->data > y->data) - (x->data < y->data);
 }
 
-static enum wm_status count_overlaps(const struct wm_model_file *f,
-                                     void (*found)(void *arg, const char *sentence), void *arg,
-                                     struct wm_verified *out, struct wm_error *err)
+static enum wm_status count_overlaps(struct work *w, const struct wm_model_file *f, struct wm_error *err)
 {
     size_t n = wm_model_file_tensors(f);
     const struct wm_tensor **order = malloc((n + 1) * sizeof *order);
@@ -49,33 +107,22 @@ static enum wm_status count_overlaps(const struct wm_model_file *f,
     qsort(order, n, sizeof *order, by_place);
     for (size_t i = 1; i < n; i++)
         if ((const char *)order[i - 1]->data + order[i - 1]->bytes > (const char *)order[i]->data) {
-            out->overlaps++;
-            tell(found, arg, order[i]->name, "shares bytes with another", 0);
+            w->out->overlaps++;
+            tell(w, order[i], "shares bytes with another", 0);
         }
     free(order);
     return WM_OK;
 }
 
-enum wm_status wm_model_file_verify(const struct wm_model_file *f,
-                                    void (*found)(void *arg, const char *sentence), void *arg,
+enum wm_status wm_model_file_verify(const struct wm_model_file *f, const struct wm_verify_watch *watch,
                                     struct wm_verified *out, struct wm_error *err)
 {
     *out = (struct wm_verified){0};
-    for (size_t i = 0; i < wm_model_file_tensors(f); i++) {
-        const struct wm_tensor *t = wm_model_file_tensor_at(f, i);
-        const struct wm_type_info *info = wm_type_info(t->type);
-        if (!info) {
-            out->skipped++;
-            continue;
-        }
-        uint64_t count = t->bytes / info->bytes * info->block, bad = first_bad(t, info, count);
-        out->tensors++;
-        out->values += count;
-        out->bytes += t->bytes;
-        if (bad < count) {
-            out->bad_tensors++;
-            tell(found, arg, t->name, "is not a finite number", bad);
-        }
-    }
-    return count_overlaps(f, found, arg, out, err);
+    struct work w = {.watch = watch, .out = out};
+    size_t n = wm_model_file_tensors(f);
+    for (size_t i = 0; i < n; i++)
+        w.total += wm_model_file_tensor_at(f, i)->bytes;
+    for (size_t i = 0; i < n; i++)
+        look_at(&w, wm_model_file_tensor_at(f, i));
+    return count_overlaps(&w, f, err);
 }

@@ -1,4 +1,4 @@
-/* verify.h -- looks at every number of a model file. Caller's thread; reads the whole file. */
+/* verify.h -- looks at every number of a model's files. Caller's thread; reads them whole, in the order of the names. */
 #ifndef WM_ENGINE_VERIFY_H
 #define WM_ENGINE_VERIFY_H
 
@@ -6,14 +6,21 @@
 
 struct wm_verified {
     uint64_t tensors, values, bytes; /* looked at */
-    uint64_t bad_tensors;            /* with a NaN or an infinity */
+    uint64_t bad_tensors;            /* with a NaN or an infinity, a scale of a quantised matrix among them */
     uint64_t skipped;                /* of types this build does not read */
-    uint64_t overlaps;               /* pairs of neighbours in the file that share bytes */
+    uint64_t overlaps;               /* pairs of neighbours in a file that share bytes */
 };
 
-/* Counts what is wrong and calls `found` (may be NULL) with a sentence for each. WM_ENOMEM is its only failure. */
-enum wm_status wm_model_file_verify(const struct wm_model_file *f,
-                                    void (*found)(void *arg, const char *sentence), void *arg,
+/* Who is told; any of these may be NULL. */
+struct wm_verify_watch {
+    void (*found)(void *arg,
+                  const char *sentence);      /* for each thing that is wrong: file, tensor, what, where */
+    void (*progress)(void *arg, int percent); /* whenever it rises */
+    void *arg;
+};
+
+/* Counts what is wrong. WM_ENOMEM is its only failure. `watch` may be NULL. */
+enum wm_status wm_model_file_verify(const struct wm_model_file *f, const struct wm_verify_watch *watch,
                                     struct wm_verified *out, struct wm_error *err);
 
 #endif

@@ -13,7 +13,10 @@ enum { WM_EXIT_OK = 0, WM_EXIT_FAILED = 1, WM_EXIT_MISUSED = 2 };
     X(check, "[-c FILE] [--keys]",                                                                           \
       "checks the settings without running; warns of dangerous ones; --keys lists every key")                \
     X(chat, "MODEL", "a conversation in the terminal")                                                       \
-    X(model, "info|verify FILE", "what a model file holds; whether it is whole")                             \
+    X(model, "info|verify MODEL [--projector F]",                                                            \
+      "what a model file or folder holds and takes; whether it is whole")                                    \
+    X(plan, "MODEL [--gpu NAME:COUNT] [--kv bf16] [--context N]",                                            \
+      "what scout, maverick, behemoth or a config.json would take, and how fast GPUs could run it")          \
     X(score, "MODEL [options]", "logits and greedy text for exactness: JSON in, JSON out")                   \
     X(tokenize, "MODEL", "JSON lines in ({\"text\"} or {\"messages\"}), JSON lines out ({\"ids\"})")         \
     X(bench, "MODEL [options]", "prefill and batched decode speed, with the share of this machine's peak")   \

@@ -63,7 +63,7 @@ static void a_whole_file_is_read(void **state)
     assert_int_equal(t->bytes, TINY_HIDDEN * TINY_WIDTH * 4);
     assert_null(wm_model_file_tensor(f, "blk.2.ffn_down.weight"));
     struct wm_verified v;
-    assert_int_equal(wm_model_file_verify(f, NULL, NULL, &v, &err), WM_OK);
+    assert_int_equal(wm_model_file_verify(f, NULL, &v, &err), WM_OK);
     assert_int_equal(v.tensors, 2 + 9 * TINY_LAYERS);
     assert_int_equal(v.bad_tensors + v.overlaps + v.skipped, 0);
     wm_model_file_close(f);
@@ -327,7 +327,7 @@ static void verify_finds_numbers_that_are_none(void **state)
     struct wm_error err = WM_ERROR_INIT;
     memset(file.data + file.len - 4, 0xff, 4); /* the last value of the last tensor: NaN */
     assert_int_equal(wm_model_file_parse("tiny", file.data, file.len, &f, &err), WM_OK);
-    assert_int_equal(wm_model_file_verify(f, NULL, NULL, &v, &err), WM_OK);
+    assert_int_equal(wm_model_file_verify(f, NULL, &v, &err), WM_OK);
     assert_int_equal(v.bad_tensors, 1);
     wm_model_file_close(f);
     wm_buffer_free(&file);

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wm_error err = WM_ERROR_INIT;
     if (wm_model_file_parse("fuzz", data, size, &file, &err) != WM_OK)
         return 0;
-    (void)wm_model_file_verify(file, NULL, NULL, &verified, &err);
+    (void)wm_model_file_verify(file, NULL, &verified, &err);
     if (wm_model_read(file, &model, &err) == WM_OK && model.chat) {
         struct wm_tokens ids = {0};
         struct wm_buffer shown = WM_BUFFER(1 << 20);
