@@ -21,6 +21,10 @@ struct claim {
     const char *name;
     void (*check)(const struct face_kind *kind);
 };
+#define CLAIM(function)                                                                                      \
+    {                                                                                                        \
+#function, function                                                                                  \
+    }
 
 /* Runs every claim on every face; returns what main shall. */
 int check_claims(const struct claim *claims, size_t n);

@@ -337,7 +337,6 @@ static void pixel_shuffle_takes_any_factor_and_tile(const struct face_kind *kind
 int main(void)
 {
     static const struct claim claims[] = {
-#define CLAIM(name) {#name, name}
         CLAIM(tile_attention_follows_its_formula),
         CLAIM(a_tile_does_not_depend_on_its_company),
         CLAIM(sharp_tiles_stay_numbers),
@@ -345,7 +344,6 @@ int main(void)
         CLAIM(copied_rows_arrive_and_no_others_change),
         CLAIM(pixel_shuffle_joins_squares_row_by_row),
         CLAIM(pixel_shuffle_takes_any_factor_and_tile),
-#undef CLAIM
     };
     return check_claims(claims, COUNT(claims));
 }
