@@ -1,9 +1,9 @@
-/* sample_test.c -- what sampling promises, on the reference and on every path.
+/* sample_test.c -- what sampling promises, on every face.
  *
  * Logits here are whole multiples of 1/64 and random numbers stay away from the borders between tokens, so that faces
  * may round their sums differently and must still choose the same token.
  */
-#include "tests/kernels/twin.h"
+#include "tests/kernels/claims.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -53,10 +53,9 @@ static const struct {
     {"top_p counts after top_k: 0.6 of 2/3", {1, 0.6f, 0, 2, 0.99}, 3},
 };
 
-static void table(struct face f)
+static void the_table_is_kept(const struct face_kind *kind)
 {
-    if (!f.ops)
-        SKIP(f.name);
+    struct face f = open_kind(kind, 2);
     for (size_t i = 0; i < COUNT(CASES); i++) {
         struct wm_sampled got = sample(&f, HALVES, COUNT(HALVES), CASES[i].how);
         if (got.id != CASES[i].id)
@@ -67,10 +66,9 @@ static void table(struct face f)
     close_face(&f);
 }
 
-static void ties(struct face f)
+static void ties_go_to_the_lowest_id(const struct face_kind *kind)
 {
-    if (!f.ops)
-        SKIP(f.name);
+    struct face f = open_kind(kind, 1);
     float logits[40];
     for (size_t i = 0; i < COUNT(logits); i++)
         logits[i] = i == 17 || i == 5 || i == 33 ? 2 : 0;
@@ -80,10 +78,9 @@ static void ties(struct face f)
     close_face(&f);
 }
 
-static void broken_logits(struct face f)
+static void broken_logits_are_survived(const struct face_kind *kind)
 {
-    if (!f.ops)
-        SKIP(f.name);
+    struct face f = open_kind(kind, 1);
     static const float values[] = {NAN, INFINITY, -INFINITY, 0, -NAN, 3e38f};
     static const float temperatures[] = {0, 1e-30f, 1, 100};
     struct dice d = {21};
@@ -103,13 +100,9 @@ static void broken_logits(struct face f)
 }
 
 /* Random settings on peaked and on flat distributions: all faces choose alike. */
-static void agree(const char *path)
+static void it_chooses_what_the_reference_chooses(const struct face_kind *kind)
 {
-    struct face reference = open_reference(), cpu = open_cpu(path, 2);
-    if (!cpu.ops) {
-        close_face(&reference);
-        SKIP(path);
-    }
+    struct face reference = open_reference(), f = open_kind(kind, 2);
     struct dice d = {22};
     enum { ROWS = 40 };
     float *logits = need(ROWS * VOCABULARY * sizeof *logits);
@@ -125,53 +118,27 @@ static void agree(const char *path)
     struct wm_sampled want[ROWS], got[ROWS];
     struct wm_error err = WM_ERROR_INIT;
     struct wm_act *a = new_act(&reference, ROWS, VOCABULARY, logits),
-                  *b = new_act(&cpu, ROWS, VOCABULARY, logits);
+                  *b = new_act(&f, ROWS, VOCABULARY, logits);
     assert_int_equal(reference.ops->sample(reference.be, a, VOCABULARY - 3, how, ROWS, want, &err), WM_OK);
-    assert_int_equal(cpu.ops->sample(cpu.be, b, VOCABULARY - 3, how, ROWS, got, &err), WM_OK);
+    assert_int_equal(f.ops->sample(f.be, b, VOCABULARY - 3, how, ROWS, got, &err), WM_OK);
     for (int r = 0; r < ROWS; r++) {
         assert_int_equal(got[r].id, want[r].id);
         CHECK_NEAR((double)got[r].logprob, (double)want[r].logprob, 1e-4);
     }
     reference.ops->act_free(reference.be, a);
-    cpu.ops->act_free(cpu.be, b);
+    f.ops->act_free(f.be, b);
     free(logits);
-    close_face(&cpu);
+    close_face(&f);
     close_face(&reference);
 }
 
-static void the_reference_keeps_the_table(void **state)
-{
-    (void)state;
-    table(open_reference());
-}
-
-static void the_reference_gives_ties_to_the_lowest_id(void **state)
-{
-    (void)state;
-    ties(open_reference());
-}
-
-static void the_reference_survives_broken_logits(void **state)
-{
-    (void)state;
-    broken_logits(open_reference());
-}
-
-ON_EVERY_PATH(the_table_is_kept, table(open_cpu(path, 2)))
-ON_EVERY_PATH(ties_go_to_the_lowest_id, ties(open_cpu(path, 1)))
-ON_EVERY_PATH(broken_logits_are_survived, broken_logits(open_cpu(path, 1)))
-ON_EVERY_PATH(it_chooses_what_the_reference_chooses, agree(path))
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_reference_keeps_the_table),
-        cmocka_unit_test(the_reference_gives_ties_to_the_lowest_id),
-        cmocka_unit_test(the_reference_survives_broken_logits),
-        PATHS(the_table_is_kept),
-        PATHS(ties_go_to_the_lowest_id),
-        PATHS(broken_logits_are_survived),
-        PATHS(it_chooses_what_the_reference_chooses),
+    static const struct claim claims[] = {
+        CLAIM(the_table_is_kept),
+        CLAIM(ties_go_to_the_lowest_id),
+        CLAIM(broken_logits_are_survived),
+        CLAIM(it_chooses_what_the_reference_chooses),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return check_claims(claims, COUNT(claims));
 }
