@@ -347,8 +347,10 @@ static enum wm_status read_head(struct reader *r, uint32_t *version, uint64_t *t
     uint64_t v = 0;
     enum wm_status st;
     if (left(r) < 4 || memcmp(r->at, "GGUF", 4) != 0)
-        return wm_fail(r->err, WM_EFORMAT, "%s: not a GGUF file: it does not begin with \"GGUF\"",
-                       r->piece->name);
+        return wm_fail(
+            r->err, WM_EFORMAT,
+            "%s: not a model file: it is neither GGUF (it does not begin with \"GGUF\") nor safetensors",
+            r->piece->name);
     r->at += 4;
     if ((st = read_uint(r, 4, "the version", &v)) != WM_OK)
         return st;

@@ -109,44 +109,31 @@ static enum wm_status list_shards(const struct wm_model_file *f, json_t *map, co
                          *count, WM_FILE_MAX_PIECES);
 }
 
-struct place {
-    const char *tensor, *file;
-};
-
-static int by_tensor(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct place *)a)->tensor, ((const struct place *)b)->tensor);
+    return strcmp(((const struct wm_tensor *)a)->name, ((const struct wm_tensor *)b)->name);
 }
 
-/* Each tensor of the map is in the file that the map names. */
+/* Each tensor of the map is in the file that the map names; the contents are sorted. */
 static enum wm_status check_map(const struct wm_model_file *f, json_t *map, struct wm_error *err)
 {
     const struct wm_contents *c = &f->contents;
-    const char *tensor;
+    const char *name;
     json_t *value;
-    enum wm_status st = WM_OK;
-    struct place *places = calloc(c->n_tensors + 1, sizeof *places);
-    if (!places)
-        return wm_fail(err, WM_ENOMEM, "%s: no memory for its index", f->name);
-    for (size_t i = 0; i < c->n_tensors; i++)
-        places[i] = (struct place){c->tensors[i].name, c->tensors[i].file};
-    qsort(places, c->n_tensors, sizeof *places, by_tensor);
-    json_object_foreach(map, tensor, value)
+    json_object_foreach(map, name, value)
     {
         const char *want = json_string_value(value);
-        const struct place *found =
-            bsearch(&(struct place){.tensor = tensor}, places, c->n_tensors, sizeof *places, by_tensor);
-        size_t tail = found ? strlen(found->file) : 0, len = strlen(want);
-        if (tail >= len && strcmp(found->file + tail - len, want) == 0)
-            continue;
-        st = wm_fail(err, WM_EFORMAT,
-                     "%s: %s says that %.80s holds tensor %.200s, but it does not: the files belong to "
-                     "different models, or one was not fetched whole",
-                     f->name, index_file, want, tensor);
-        break;
+        const struct wm_tensor *t = c->n_tensors ? bsearch(&(struct wm_tensor){.name = name}, c->tensors,
+                                                           c->n_tensors, sizeof *c->tensors, by_name)
+                                                 : NULL;
+        size_t n = t ? strlen(t->file) : 0, len = strlen(want);
+        if (n < len || strcmp(t->file + n - len, want) != 0)
+            return wm_fail(err, WM_EFORMAT,
+                           "%s: %s says that %.80s holds tensor %.200s, but it does not: the files belong to "
+                           "different models, or one was not fetched whole",
+                           f->name, index_file, want, name);
     }
-    free(places);
-    return st;
+    return WM_OK;
 }
 
 static enum wm_status read_shards(struct wm_model_file *f, const struct wm_source *source, json_t *map,
@@ -159,6 +146,8 @@ static enum wm_status read_shards(struct wm_model_file *f, const struct wm_sourc
         st = read_shard(f, source, names[i], err);
     free(names);
     snprintf(f->form, sizeof f->form, "safetensors, %zu files", count);
+    if (st == WM_OK)
+        st = wm_contents_index(&f->contents, f->name, err);
     return st == WM_OK ? check_map(f, map, err) : st;
 }
 

@@ -124,9 +124,14 @@ static enum wm_status count_splits(const struct wm_contents *c, const char *name
     return WM_OK;
 }
 
-static bool looks_like_safetensors(const struct wm_piece *p)
+/* By its name, or by the brace where its header would begin. */
+static bool is_safetensors(const struct wm_piece *p)
 {
-    return p->len > 8 && memcmp(p->bytes, "GGUF", 4) != 0 && p->bytes[8] == '{';
+    static const char end[] = ".safetensors";
+    size_t n = strlen(p->name), len = sizeof end - 1;
+    if (p->len >= 4 && memcmp(p->bytes, "GGUF", 4) == 0)
+        return false;
+    return (n > len && strcmp(p->name + n - len, end) == 0) || (p->len > 8 && p->bytes[8] == '{');
 }
 
 static enum wm_status read_gguf(struct wm_model_file *f, const struct wm_source *source, const char *name,
@@ -156,7 +161,7 @@ static enum wm_status read_file(struct wm_model_file *f, const struct wm_source 
         st = wm_model_file_keep(f, &piece, &kept, err);
     if (st != WM_OK)
         return st;
-    if (!looks_like_safetensors(kept))
+    if (!is_safetensors(kept))
         return read_gguf(f, source, name, kept, err);
     snprintf(f->form, sizeof f->form, "safetensors");
     return wm_safetensors_read(kept, &f->contents, err);

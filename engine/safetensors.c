@@ -197,7 +197,7 @@ enum wm_status wm_safetensors_read(const struct wm_piece *piece, struct wm_conte
     if (header_len > MAX_HEADER || header_len > piece->len - HEAD)
         return MALFORMED(&r, "the header claims %llu bytes, more than the file or the limit of %d allows",
                          (unsigned long long)header_len, MAX_HEADER);
-    if (header_len < 2 || piece->bytes[HEAD] != '{')
+    if (header_len == 0 || piece->bytes[HEAD] != '{')
         return MALFORMED(&r, "%s", "the header does not begin with '{'");
     r.data = piece->bytes + HEAD + header_len;
     r.len = piece->len - HEAD - header_len;

@@ -217,7 +217,7 @@ static void print_chat(const struct opened *m)
                                                 m->arch.vision.layers ? wm_tile_tokens(&m->arch.vision) : 0};
     if (wm_tokenizer_new(m->text, &tokenizer, &err) == WM_OK &&
         wm_chat_new(m->text, &options, tokenizer, &chat, &err) == WM_OK)
-        printf("runs here: yes; chats as %s\n", wm_chat_format(chat));
+        printf("runs here: yes, as %s; chats as %s\n", wm_family_name(m->arch.family), wm_chat_format(chat));
     else
         printf("runs here: %s: %s\n", tokenizer ? "yes, but no chats" : "no", err.text);
     wm_chat_free(chat);
