@@ -1,34 +1,18 @@
-/* engine.c -- the engine thread: takes requests, keeps the batch full, hands out what comes of it.
+/* engine.c -- opening and closing an engine, and what any thread may ask of it. Its thread is engine_loop.c.
  *
- * WHY     The model, the KV blocks and the running sequences change together, step by step; one thread owns them, and no step
- *         ever waits for a lock that somebody holds for long.
- *
- * HOW     submit() checks and copies a request on the caller's thread and posts it. The loop then does, over and over:
- *
- *           letters -> queue -> drop what was canceled -> admit while there is room -> one step -> hand out
- *
- *         Without work it sleeps in the mailbox. Admission leases all KV blocks that a request can ever need
- *         (kv_cache.c), so that nothing that runs can fail for want of memory; what does not fit waits.
- *
- * ALWAYS  (1) Every accepted request gets exactly one event with finish != NONE, on the engine thread.
- *         (2) `lock` guards the live list, the counters and the cache's bookkeeping. It is never held in an event, a step or
- *             a post.
- *         (3) A request that failed or was canceled keeps what it has computed, unless the step itself failed: then its
- *             blocks may hold anything.
- *         (4) When requests wait, at least one runs or can be admitted: no request needs more blocks than there are.
+ * HOW     submit() checks and copies a request on the caller's thread and posts it. Nothing of a request that can be refused is left
+ *         to the engine thread: not its length, not its ids, not the slots of its pictures.
  *
  * LIMITS  max_queued requests beyond those running; cancel and wm_engine_kv_of walk lists of that length.
  */
 #include "engine/engine.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/batch.h"
-#include "engine/model.h"
-#include "engine/queue.h"
-#include "kernels/base/buffer.h"
+#include "engine/engine_parts.h"
+#include "engine/kv_size.h"
+#include "engine/picture_file.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
@@ -40,270 +24,16 @@ enum {
     MAX_RUNNING = 1024,
     MAX_QUEUED = 1 << 20,
     MAX_STEP_ROWS = 8192,
-    MAX_BLOCKS = 1 << 24,
     MAX_STEP_TEXT = 1 << 16 /* bytes of one event's text: a token or two */
 };
 static const size_t default_kv_bytes = (size_t)2 << 30;
 
-struct wm_engine {
-    struct wm_model model;
-    struct wm_engine_info info;
-    int32_t max_running, step_rows;
-    uint32_t max_queued;
-    size_t block_bytes;
-    struct wm_kv *kv;
-    struct wm_step *step;
-    struct wm_mailbox *mailbox;
-    pthread_t thread;
-    bool started;
-
-    /* engine thread */
-    struct wm_queue queue;
-    struct wm_request *running; /* oldest admission first */
-    int32_t n_running;
-    struct wm_buffer text;
-
-    pthread_mutex_t lock;
-    struct wm_kv_cache *cache;
-    struct wm_request *live; /* newest first */
-    uint64_t last_id;
-    struct wm_engine_stats stats;
-};
-
-/* --- requests --------------------------------------------------------------------------------------------------- */
-
-static void free_request(struct wm_request *r)
-{
-    wm_tokens_free(&r->ids);
-    free(r);
-}
-
-/* Off the live list; `lock` is held. */
-static void unlink_live(struct wm_engine *e, struct wm_request *r)
-{
-    *(r->live_before ? &r->live_before->live_after : &e->live) = r->live_after;
-    if (r->live_after)
-        r->live_after->live_before = r->live_before;
-}
-
-/* The text of an event has been handed out. */
-static void clear_text(struct wm_engine *e)
-{
-    e->text.len = 0;
-    e->text.failed = false;
-}
-
-/* The last event of a request, which is in no list of the engine thread any more, and its end. */
-static void finish(struct wm_engine *e, struct wm_request *r, enum wm_finish why,
-                   const struct wm_error *error, const int32_t *ids, size_t n_ids)
-{
-    pthread_mutex_lock(&e->lock);
-    bool ran = r->lease != NULL;
-    if (ran)
-        wm_kv_cache_return(e->cache, r->lease, why != WM_FINISH_ERROR);
-    unlink_live(e, r);
-    *(ran ? &e->stats.running : &e->stats.queued) -= 1;
-    e->stats.finished += why == WM_FINISH_STOP || why == WM_FINISH_LENGTH;
-    e->stats.canceled += why == WM_FINISH_CANCELED;
-    e->stats.failed += why == WM_FINISH_ERROR;
-    pthread_mutex_unlock(&e->lock);
-    (void)wm_decoder_flush(&r->decoder, &e->text); /* out of memory: the text ends a character earlier */
-    r->ask.event(r->ask.arg, &(struct wm_generated){.request = r->id,
-                                                    .ids = ids,
-                                                    .n_ids = n_ids,
-                                                    .text = e->text.data ? e->text.data : "",
-                                                    .text_len = e->text.len,
-                                                    .finish = why,
-                                                    .usage = r->usage,
-                                                    .error = error});
-    clear_text(e);
-    free_request(r);
-}
-
-/* --- the loop --------------------------------------------------------------------------------------------------- */
-
-static void take_in(struct wm_engine *e, struct wm_letter *letters)
-{
-    while (letters) {
-        struct wm_post *post = (struct wm_post *)letters;
-        letters = letters->next;
-        if (post->request) {
-            post->request->queued_step = e->stats.steps; /* written by this thread alone */
-            wm_queue_add(&e->queue, post->request);
-            continue;
-        }
-        pthread_mutex_lock(&e->lock);
-        wm_kv_cache_forget(e->cache, post->owner);
-        pthread_mutex_unlock(&e->lock);
-        free(post);
-    }
-}
-
-/* Ends those in the list (queue or running) that were canceled, or all. */
-static void drop_canceled(struct wm_engine *e, bool all)
-{
-    struct wm_request *next;
-    for (struct wm_request *r = e->queue.first; r; r = next) {
-        next = r->next;
-        if (all || atomic_load(&r->canceled)) {
-            wm_queue_remove(&e->queue, r);
-            finish(e, r, WM_FINISH_CANCELED, NULL, NULL, 0);
-        }
-    }
-    for (struct wm_request **at = &e->running; *at;) {
-        struct wm_request *r = *at;
-        if (!all && !atomic_load(&r->canceled)) {
-            at = &r->next;
-            continue;
-        }
-        *at = r->next;
-        e->n_running--;
-        finish(e, r, WM_FINISH_CANCELED, NULL, NULL, 0);
-    }
-}
-
-/* Leases blocks for a request at the front of the queue. */
-static enum wm_status admit_one(struct wm_engine *e, struct wm_request *r)
-{
-    /* The last token of a prompt is computed again even when it is there: its logits are wanted. */
-    size_t most = r->ask.max_tokens > 0 ? r->ask.prompt_len - 1 : r->ask.prompt_len;
-    pthread_mutex_lock(&e->lock);
-    enum wm_status st = wm_kv_cache_lease(e->cache, r->ask.owner, r->ids.ids, r->ask.prompt_len, most,
-                                          wm_request_positions(r), &r->lease);
-    if (st == WM_OK) {
-        r->usage.cached_tokens = (int32_t)r->lease->ids.n;
-        e->stats.queued--;
-        e->stats.running++;
-        e->stats.prompt_tokens += r->ask.prompt_len;
-        e->stats.cached_tokens += r->lease->ids.n;
-    }
-    pthread_mutex_unlock(&e->lock);
-    return st;
-}
-
-static void admit(struct wm_engine *e)
-{
-    struct wm_request **end = &e->running;
-    while (*end)
-        end = &(*end)->next;
-    while (e->n_running < e->max_running) {
-        struct wm_request *r = wm_queue_next(&e->queue, e->cache, e->stats.steps);
-        enum wm_status st = r ? admit_one(e, r) : WM_EAGAIN;
-        if (st == WM_EAGAIN)
-            return; /* nobody, or no blocks: those behind do not overtake, or long prompts would starve */
-        wm_queue_remove(&e->queue, r);
-        if (st == WM_OK) {
-            *end = r;
-            end = &r->next;
-            e->n_running++;
-        } else {
-            struct wm_error err = WM_ERROR_INIT;
-            wm_fail(&err, st, "no memory to start a request of %zu tokens", r->ask.prompt_len);
-            finish(e, r, WM_FINISH_ERROR, &err, NULL, 0);
-        }
-    }
-}
-
-/* What the step gave one request. Returns WM_FINISH_NONE while it goes on. */
-static enum wm_finish take_token(struct wm_engine *e, struct wm_request *r, int32_t *token, size_t *n)
-{
-    *n = 0;
-    if (r->ask.max_tokens == 0)
-        return wm_request_left(r) == 0 ? WM_FINISH_LENGTH : WM_FINISH_NONE;
-    if (!r->step_samples)
-        return WM_FINISH_NONE;
-    if (r->usage.first_token_ms < 0)
-        r->usage.first_token_ms = (int32_t)(wm_now_ms() - r->submitted_ms);
-    *token = wm_step_token(e->step, r);
-    if (!r->ask.ignore_eos && wm_tokenizer_stops(e->model.tokenizer, *token))
-        return WM_FINISH_STOP;
-    *n = 1;
-    r->usage.completion_tokens++;
-    return r->usage.completion_tokens == r->ask.max_tokens ? WM_FINISH_LENGTH : WM_FINISH_NONE;
-}
-
-/* Hands out what the step brought; those that end leave the list of the running. */
-static void hand_out(struct wm_engine *e)
-{
-    struct wm_error no_memory = WM_ERROR_INIT;
-    uint64_t tokens = 0;
-    for (struct wm_request **at = &e->running; *at;) {
-        struct wm_request *r = *at;
-        int32_t token;
-        size_t n;
-        enum wm_finish why = take_token(e, r, &token, &n);
-        if (n) {
-            tokens++;
-            if (wm_tokens_add(&r->ids, &token, 1) != WM_OK ||
-                wm_decoder_push(&r->decoder, e->model.tokenizer, token, &e->text) != WM_OK) {
-                wm_fail(&no_memory, WM_ENOMEM, "no memory for the next token of a reply");
-                why = WM_FINISH_ERROR;
-            }
-        }
-        if (why != WM_FINISH_NONE) {
-            *at = r->next;
-            e->n_running--;
-            finish(e, r, why, why == WM_FINISH_ERROR ? &no_memory : NULL, &token, n);
-            continue;
-        }
-        if (n)
-            r->ask.event(r->ask.arg, &(struct wm_generated){.request = r->id,
-                                                            .ids = &token,
-                                                            .n_ids = n,
-                                                            .text = e->text.data ? e->text.data : "",
-                                                            .text_len = e->text.len});
-        clear_text(e);
-        at = &r->next;
-    }
-    pthread_mutex_lock(&e->lock);
-    e->stats.completion_tokens += tokens;
-    pthread_mutex_unlock(&e->lock);
-}
-
-/* A step that failed leaves every sequence of it in doubt. */
-static void fail_running(struct wm_engine *e, const struct wm_error *err)
-{
-    wm_log(WM_LOG_ERROR, "engine step failed", WM_S("error", err->text));
-    while (e->running) {
-        struct wm_request *r = e->running;
-        e->running = r->next;
-        e->n_running--;
-        finish(e, r, WM_FINISH_ERROR, err, NULL, 0);
-    }
-}
-
-static void *loop(void *arg)
-{
-    struct wm_engine *e = arg;
-    while (!wm_mailbox_closed(e->mailbox)) {
-        bool busy = e->running || e->queue.first;
-        take_in(e, busy ? wm_mailbox_take(e->mailbox) : wm_mailbox_wait(e->mailbox, -1));
-        drop_canceled(e, false);
-        admit(e);
-        if (!e->running)
-            continue;
-        struct wm_error err = WM_ERROR_INIT;
-        enum wm_status st = wm_step_run(e->step, e->running, e->stats.steps, &err);
-        pthread_mutex_lock(&e->lock);
-        e->stats.steps++;
-        e->stats.computed_tokens += (uint64_t)wm_step_rows(e->step);
-        pthread_mutex_unlock(&e->lock);
-        if (st == WM_OK)
-            hand_out(e);
-        else
-            fail_running(e, &err);
-    }
-    take_in(e, wm_mailbox_take(e->mailbox));
-    drop_canceled(e, true);
-    return NULL;
-}
-
 /* --- opening and closing ---------------------------------------------------------------------------------------- */
 
-static void discard_block(void *arg, int32_t block)
+static void discard_block(void *arg, int group, int32_t block)
 {
     struct wm_engine *e = arg;
-    e->model.ops->kv_discard(e->model.backend, e->kv, block);
+    e->model.ops->kv_discard(e->model.backend, e->kv[group], block);
 }
 
 /* `given`, or `fallback` when it is 0; WM_EINVAL outside 1..max. */
@@ -316,24 +46,28 @@ static enum wm_status choose(const char *what, int given, int fallback, int max,
     return WM_OK;
 }
 
-/* As many blocks as the ceiling allows; the context shrinks to what they hold. */
+/* Pools within the ceiling, and the books about them. */
 static enum wm_status open_kv(struct wm_engine *e, size_t ceiling, struct wm_error *err)
 {
     const struct wm_model *m = &e->model;
-    struct wm_kv_shape shape = m->program->kv_shape(&m->shape, 1);
-    e->block_bytes = m->ops->kv_block_bytes(&shape);
-    size_t blocks = ceiling / e->block_bytes;
-    if (blocks == 0)
+    struct wm_kv_cache_options o = {.reach = e->step_rows, .discard = discard_block, .arg = e};
+    for (int g = 0; g < WM_KV_GROUPS; g++) {
+        struct wm_kv_shape shape = wm_program_kv_shape(m->arch, g, 1);
+        e->block_bytes[g] = shape.layers ? m->ops->kv_block_bytes(&shape) : 0;
+    }
+    o.chunk = e->block_bytes[WM_GROUP_LOCAL] ? m->arch->chunk : 0;
+    if (!wm_kv_size(ceiling, e->block_bytes, &o, &e->info.context))
         return wm_fail(
             err, WM_EINVAL,
             "engine: a KV cache of %zu bytes does not hold one block of %zu bytes: raise kv.device", ceiling,
-            e->block_bytes);
-    shape.blocks = blocks < MAX_BLOCKS ? (int32_t)blocks : MAX_BLOCKS;
-    if (e->info.context > (int64_t)shape.blocks * WM_KV_BLOCK)
-        e->info.context = shape.blocks * WM_KV_BLOCK;
-    e->stats.kv_total_bytes = (uint64_t)shape.blocks * e->block_bytes;
-    enum wm_status st = m->ops->kv_new(m->backend, &shape, &e->kv, err);
-    return st == WM_OK ? wm_kv_cache_new(shape.blocks, discard_block, e, &e->cache, err) : st;
+            e->block_bytes[WM_GROUP_GLOBAL] + e->block_bytes[WM_GROUP_LOCAL]);
+    enum wm_status st = WM_OK;
+    for (int g = 0; g < WM_KV_GROUPS && st == WM_OK; g++) {
+        struct wm_kv_shape shape = wm_program_kv_shape(m->arch, g, o.blocks[g]);
+        if (shape.layers)
+            st = m->ops->kv_new(m->backend, &shape, &e->kv[g], err);
+    }
+    return st == WM_OK ? wm_kv_cache_new(&o, &e->cache, err) : st;
 }
 
 static enum wm_status open_parts(struct wm_engine *e, const struct wm_engine_options *o,
@@ -354,6 +88,8 @@ static enum wm_status open_parts(struct wm_engine *e, const struct wm_engine_opt
     if (e->max_running > e->step_rows)
         e->max_running = e->step_rows;
     st = wm_model_open(&(struct wm_model_options){.path = o->model,
+                                                  .projector = o->projector,
+                                                  .chat_format = o->chat_format,
                                                   .backend = o->backend,
                                                   .threads = o->threads,
                                                   .max_rows = e->step_rows,
@@ -364,18 +100,21 @@ static enum wm_status open_parts(struct wm_engine *e, const struct wm_engine_opt
         return st;
     e->info = (struct wm_engine_info){
         .name = e->model.name,
-        .architecture = e->model.program->architecture,
+        .architecture = wm_family_name(e->model.arch->family),
         .backend = e->model.ops->describe(e->model.backend),
         .fingerprint = e->model.fingerprint,
-        .context = context < e->model.shape.context ? context : e->model.shape.context,
-        .vocabulary = e->model.shape.vocabulary,
+        .context = context < e->model.arch->context ? context : e->model.arch->context,
+        .vocabulary = e->model.arch->vocabulary,
+        .sees_pictures = e->model.vision != NULL,
     };
-    e->stats.weight_bytes = e->model.program->weight_bytes(e->model.forward);
+    e->stats.weight_bytes = wm_model_weight_bytes(&e->model);
     st = open_kv(e, o->kv_bytes ? o->kv_bytes : default_kv_bytes, err);
     if (st == WM_OK)
         st = wm_step_new(&e->model, e->kv, e->step_rows, e->max_running, &e->step, err);
     if (st == WM_OK)
         st = wm_mailbox_new(e->max_queued, NULL, NULL, &e->mailbox, err);
+    if (st == WM_OK && e->model.vision)
+        st = wm_encoder_new(&e->model, e->mailbox, &e->encoder, err);
     return st;
 }
 
@@ -390,7 +129,7 @@ enum wm_status wm_engine_open(const struct wm_engine_options *options,
     pthread_mutex_init(&e->lock, NULL);
     enum wm_status st = open_parts(e, options, progress, arg, err);
     if (st == WM_OK) {
-        e->started = pthread_create(&e->thread, NULL, loop, e) == 0;
+        e->started = pthread_create(&e->thread, NULL, wm_engine_loop, e) == 0;
         if (!e->started)
             st = wm_fail(err, WM_EAGAIN, "the engine's thread could not be started");
     }
@@ -410,11 +149,13 @@ void wm_engine_close(struct wm_engine *e)
         wm_mailbox_close(e->mailbox);
         pthread_join(e->thread, NULL);
     }
+    wm_encoder_free(e->encoder); /* its reader may still post: before the mailbox */
     wm_mailbox_free(e->mailbox);
     wm_kv_cache_free(e->cache);
     wm_step_free(e->step);
-    if (e->kv)
-        e->model.ops->kv_free(e->model.backend, e->kv);
+    for (int g = 0; g < WM_KV_GROUPS; g++)
+        if (e->kv[g])
+            e->model.ops->kv_free(e->model.backend, e->kv[g]);
     wm_model_close(&e->model);
     wm_buffer_free(&e->text);
     pthread_mutex_destroy(&e->lock);
@@ -426,6 +167,14 @@ void wm_engine_close(struct wm_engine *e)
 const struct wm_engine_info *wm_engine_info(const struct wm_engine *e)
 {
     return &e->info;
+}
+
+enum wm_status wm_engine_look(const struct wm_engine *e, const char *path, struct wm_picture *out,
+                              struct wm_error *err)
+{
+    return e->model.vision ? wm_picture_look(&e->model.arch->vision, path, out, err)
+                           : wm_fail(err, WM_EUNSUPPORTED,
+                                     "%s has no vision tower: it cannot look at pictures", e->info.name);
 }
 
 static enum wm_status need_chat(const struct wm_engine *e, struct wm_error *err)
@@ -444,6 +193,31 @@ enum wm_status wm_engine_close_reply(const struct wm_engine *e, struct wm_tokens
 {
     enum wm_status st = need_chat(e, err);
     return st == WM_OK ? wm_chat_close_reply(e->model.chat, out, err) : st;
+}
+
+/* The pictures fill the prompt's slots, no more and no fewer. */
+static enum wm_status check_pictures(const struct wm_engine *e, const struct wm_generate *g,
+                                     struct wm_error *err)
+{
+    int64_t slots = 0, rows = 0;
+    if (g->n_pictures && !e->model.vision)
+        return wm_fail(err, WM_EUNSUPPORTED, "%s has no vision tower: it cannot look at pictures",
+                       e->info.name);
+    for (size_t i = 0; i < g->n_pictures; i++) {
+        const struct wm_picture *p = &g->pictures[i];
+        int32_t each = wm_picture_rows(&e->model.arch->vision, p);
+        if (each == 0 || !p->path)
+            return wm_fail(err, WM_EINVAL,
+                           "picture %zu has %d x %d tiles: this model's pictures have 1 to %d", i, p->rows,
+                           p->cols, e->model.arch->vision.max_tiles);
+        rows += each;
+    }
+    for (size_t i = 0; i < g->prompt_len; i++)
+        slots += g->prompt[i] == e->model.patch_id;
+    return slots == rows ? WM_OK
+                         : wm_fail(err, WM_EINVAL,
+                                   "the prompt has %lld slots for pictures, and its %zu pictures fill %lld",
+                                   (long long)slots, g->n_pictures, (long long)rows);
 }
 
 static enum wm_status check(const struct wm_engine *e, const struct wm_generate *g, struct wm_error *err)
@@ -465,6 +239,32 @@ static enum wm_status check(const struct wm_engine *e, const struct wm_generate 
         if (g->prompt[i] < 0 || g->prompt[i] >= e->info.vocabulary)
             return wm_fail(err, WM_EINVAL, "id %d at place %zu of the prompt is outside the vocabulary of %d",
                            g->prompt[i], i, e->info.vocabulary);
+    return check_pictures(e, g, err);
+}
+
+/* Copies what the caller keeps; the slots of a picture lie one behind the other, with separators among them. */
+static enum wm_status copy_ask(struct wm_request *r, const struct wm_engine *e, const struct wm_generate *g)
+{
+    r->ask = *g;
+    r->ask.prompt = NULL;   /* ours are in ids, */
+    r->ask.pictures = NULL; /* and in r->pictures */
+    r->pictures = calloc(g->n_pictures + 1, sizeof *r->pictures);
+    if (!r->pictures || wm_tokens_add(&r->ids, g->prompt, g->prompt_len) != WM_OK)
+        return WM_ENOMEM;
+    for (size_t i = 0, at = 0; i < g->n_pictures; i++) {
+        struct wm_request_picture *p = &r->pictures[i];
+        p->picture = g->pictures[i];
+        p->rows = wm_picture_rows(&e->model.arch->vision, &p->picture);
+        p->picture.path = strdup(g->pictures[i].path);
+        r->n_pictures++;
+        if (!p->picture.path)
+            return WM_ENOMEM;
+        while (g->prompt[at] != e->model.patch_id)
+            at++;
+        p->first = at;
+        for (int32_t slots = p->rows; slots > 0; at++)
+            slots -= g->prompt[at] == e->model.patch_id;
+    }
     return WM_OK;
 }
 
@@ -494,28 +294,26 @@ enum wm_status wm_engine_submit(struct wm_engine *e, const struct wm_generate *g
     if (st != WM_OK)
         return st;
     struct wm_request *r = calloc(1, sizeof *r);
-    if (!r || wm_tokens_add(&r->ids, g->prompt, g->prompt_len) != WM_OK) {
-        free(r);
+    if (!r || copy_ask(r, e, g) != WM_OK) {
+        wm_request_free(r);
         return wm_fail(err, WM_ENOMEM, "no memory for a prompt of %zu tokens", g->prompt_len);
     }
-    r->post.request = r;
-    r->ask = *g;
-    r->ask.prompt = NULL; /* the caller's; ours is in ids */
+    r->post.kind = WM_POST_REQUEST;
     r->submitted_ms = wm_now_ms();
     r->usage = (struct wm_usage){.prompt_tokens = (int32_t)g->prompt_len, .first_token_ms = -1};
     if ((st = register_request(e, r, err)) != WM_OK) {
-        free_request(r);
+        wm_request_free(r);
         return st;
     }
     *request = r->id; /* before the post: events may come at once */
     if ((st = wm_mailbox_post_reply(e->mailbox, &r->post.letter)) !=
         WM_OK) { /* its bound is max_queued, checked above */
         pthread_mutex_lock(&e->lock);
-        unlink_live(e, r);
+        wm_engine_unlink(e, r);
         e->stats.queued--;
         e->stats.requests--;
         pthread_mutex_unlock(&e->lock);
-        free_request(r);
+        wm_request_free(r);
         return wm_fail(err, st, "the engine is closing");
     }
     return WM_OK;
@@ -535,23 +333,25 @@ void wm_engine_cancel(struct wm_engine *e, uint64_t request)
 
 void wm_engine_forget(struct wm_engine *e, uint64_t owner)
 {
-    struct wm_post *post = calloc(1, sizeof *post);
-    if (!post) {
+    struct wm_forget *forget = calloc(1, sizeof *forget);
+    if (!forget) {
         wm_log(WM_LOG_ERROR, "no memory to forget an owner's cache; it stays until it is evicted",
                WM_N("owner", owner));
         return;
     }
-    post->owner = owner;
-    if (wm_mailbox_post_reply(e->mailbox, &post->letter) != WM_OK)
-        free(post); /* closing: the whole cache goes */
+    *forget = (struct wm_forget){.post = {.kind = WM_POST_FORGET}, .owner = owner};
+    if (wm_mailbox_post_reply(e->mailbox, &forget->post.letter) != WM_OK)
+        free(forget); /* closing: the whole cache goes */
 }
 
 struct wm_kv_bytes wm_engine_kv_of(struct wm_engine *e, uint64_t owner)
 {
+    struct wm_kv_bytes bytes = {0};
     pthread_mutex_lock(&e->lock);
-    uint64_t blocks = (uint64_t)wm_kv_cache_blocks_of(e->cache, owner);
+    for (int g = 0; g < WM_KV_GROUPS; g++)
+        bytes.device += (uint64_t)wm_kv_cache_blocks_of(e->cache, owner, g) * e->block_bytes[g];
     pthread_mutex_unlock(&e->lock);
-    return (struct wm_kv_bytes){.device = blocks * e->block_bytes};
+    return bytes;
 }
 
 void wm_engine_stats(struct wm_engine *e, struct wm_engine_stats *out)
@@ -560,6 +360,13 @@ void wm_engine_stats(struct wm_engine *e, struct wm_engine_stats *out)
     struct wm_kv_cache_counts counts = wm_kv_cache_counts(e->cache);
     *out = e->stats;
     pthread_mutex_unlock(&e->lock);
-    out->kv_used_bytes = (uint64_t)counts.used * e->block_bytes;
+    struct wm_kv_stats *groups[WM_KV_GROUPS] = {&out->kv_global, &out->kv_local};
+    for (int g = 0; g < WM_KV_GROUPS; g++) {
+        groups[g]->used_bytes = (uint64_t)counts.used[g] * e->block_bytes[g];
+        groups[g]->total_bytes = (uint64_t)counts.blocks[g] * e->block_bytes[g];
+        out->kv_used_bytes += groups[g]->used_bytes;
+        out->kv_total_bytes += groups[g]->total_bytes;
+    }
     out->evicted_blocks = counts.evicted;
+    out->ended_blocks = counts.ended;
 }

@@ -43,7 +43,7 @@ void wm_engine_close(struct wm_engine *e);
 
 struct wm_engine_info {
     const char *name;         /* of the model, from its file */
-    const char *architecture; /* "llama" */
+    const char *architecture; /* "llama", "llama4" */
     const char *backend;      /* one line, as wm_ops.describe */
     const char
         *fingerprint; /* hex; changes with the model, its tokenizer and the chat format: token lists and
@@ -179,12 +179,21 @@ struct wm_kv_bytes {
 /* KV bytes held for that owner now. */
 struct wm_kv_bytes wm_engine_kv_of(struct wm_engine *e, uint64_t owner);
 
+/* Of the layers that see the whole history, or of those that see the current chunk only. */
+struct wm_kv_stats {
+    uint64_t used_bytes, total_bytes;
+};
+
 struct wm_engine_stats {
     uint64_t steps, prompt_tokens, cached_tokens, computed_tokens, completion_tokens;
     uint64_t requests, finished, canceled, failed;
     uint32_t running, queued;
     uint64_t kv_used_bytes, kv_total_bytes, weight_bytes;
-    uint64_t evicted_blocks;
+    struct wm_kv_stats kv_global, kv_local; /* both together are the two above */
+    uint64_t evicted_blocks;                /* to make room */
+    uint64_t ended_blocks;                  /* freed because their chunk had ended */
+    uint64_t pictures_encoded, pictures_reused;
+    uint64_t picture_bytes; /* of rows kept */
 };
 
 /* A consistent copy. */

@@ -3,41 +3,68 @@
 
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { MAX_DEFAULT_THREADS = 8, MAX_THREADS = 256, SAMPLED_BYTES = 4096 };
 
 /* Raise it when the same file would give other tokens or other KV than before. */
-static const char format_version[] = "wingman 1";
+static const char format_version[] = "wingman 2";
 
-/* SHA-256, cut to 128 bits, over what the container says of itself (metadata, tokenizer, shapes) and the first bytes of every
- * tensor: reading a few hundred gigabytes whole would cost a start minutes, and no two trainings agree in these. */
+/* What a folder keeps beside its weights and what changes tokens, KV, or both. */
+static const char *const documents[] = {
+    "config.json",           "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+    "tokenizer_config.json", "tokenizer.model",        "chat_template.jinja",      "chat_template.json"};
+
+static bool digest_meta(EVP_MD_CTX *sha, const struct wm_meta *v)
+{
+    if (!EVP_DigestUpdate(sha, v->key, strlen(v->key) + 1) ||
+        !EVP_DigestUpdate(sha, &v->kind, sizeof v->kind))
+        return false;
+    if (v->kind == WM_META_STRING)
+        return EVP_DigestUpdate(sha, v->string.bytes, v->string.len);
+    if (v->kind == WM_META_ARRAY)
+        return EVP_DigestUpdate(sha, v->array.data, (size_t)(v->array.end - v->array.data));
+    return EVP_DigestUpdate(sha, &v->integer, sizeof v->integer); /* a float's bits too */
+}
+
+static bool digest_tensor(EVP_MD_CTX *sha, const struct wm_tensor *t)
+{
+    return EVP_DigestUpdate(sha, t->name, strlen(t->name) + 1) &&
+           EVP_DigestUpdate(sha, &t->type, sizeof t->type) &&
+           EVP_DigestUpdate(sha, t->dims, sizeof t->dims) &&
+           EVP_DigestUpdate(sha, t->data, t->bytes < SAMPLED_BYTES ? t->bytes : SAMPLED_BYTES);
+}
+
+static bool digest_file(EVP_MD_CTX *sha, const struct wm_model_file *f)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < wm_model_file_metas(f); i++)
+        ok = digest_meta(sha, wm_model_file_meta_at(f, i));
+    for (size_t i = 0; ok && i < sizeof documents / sizeof *documents; i++) {
+        const char *bytes;
+        size_t len;
+        if (wm_model_file_document(f, documents[i], &bytes, &len))
+            ok = EVP_DigestUpdate(sha, documents[i], strlen(documents[i]) + 1) &&
+                 EVP_DigestUpdate(sha, bytes, len);
+    }
+    for (size_t i = 0; ok && i < wm_model_file_tensors(f); i++)
+        ok = digest_tensor(sha, wm_model_file_tensor_at(f, i));
+    return ok;
+}
+
+/* SHA-256, cut to 128 bits, over what the files say of themselves (metadata, tokenizer, shapes), the chat format, and the first
+ * bytes of every tensor: reading a few hundred gigabytes whole would cost a start minutes, and no two trainings agree in these. */
 static enum wm_status fingerprint(struct wm_model *m, struct wm_error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
+    const char *format = m->chat ? wm_chat_format(m->chat) : "";
     EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    int ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) &&
-             EVP_DigestUpdate(sha, format_version, sizeof format_version);
-    for (size_t i = 0; ok && i < wm_model_file_metas(m->file); i++) {
-        const struct wm_meta *v = wm_model_file_meta_at(m->file, i);
-        ok = EVP_DigestUpdate(sha, v->key, strlen(v->key) + 1) &&
-             EVP_DigestUpdate(sha, &v->kind, sizeof v->kind);
-        if (v->kind == WM_META_STRING)
-            ok = ok && EVP_DigestUpdate(sha, v->string.bytes, v->string.len);
-        else if (v->kind == WM_META_ARRAY)
-            ok = ok && EVP_DigestUpdate(sha, v->array.data, (size_t)(v->array.end - v->array.data));
-        else
-            ok = ok && EVP_DigestUpdate(sha, &v->integer, sizeof v->integer); /* a float's bits too */
-    }
-    for (size_t i = 0; ok && i < wm_model_file_tensors(m->file); i++) {
-        const struct wm_tensor *t = wm_model_file_tensor_at(m->file, i);
-        ok = EVP_DigestUpdate(sha, t->name, strlen(t->name) + 1) &&
-             EVP_DigestUpdate(sha, &t->type, sizeof t->type) &&
-             EVP_DigestUpdate(sha, t->dims, sizeof t->dims) &&
-             EVP_DigestUpdate(sha, t->data, t->bytes < SAMPLED_BYTES ? t->bytes : SAMPLED_BYTES);
-    }
-    ok = ok && EVP_DigestFinal_ex(sha, digest, NULL);
+    bool ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) &&
+              EVP_DigestUpdate(sha, format_version, sizeof format_version) &&
+              EVP_DigestUpdate(sha, format, strlen(format) + 1) && digest_file(sha, m->file) &&
+              (!m->projector || digest_file(sha, m->projector)) && EVP_DigestFinal_ex(sha, digest, NULL);
     EVP_MD_CTX_free(sha);
     if (!ok)
         return wm_fail(err, WM_ENOMEM, "%s: its fingerprint could not be computed",
@@ -47,13 +74,18 @@ static enum wm_status fingerprint(struct wm_model *m, struct wm_error *err)
     return WM_OK;
 }
 
-/* general.name as far as it is printable ASCII, or the file's own name. */
+/* general.name as far as it is printable ASCII, or the name of the file or folder. */
 static void name_it(struct wm_model *m)
 {
     const struct wm_meta *v = wm_model_file_meta(m->file, "general.name");
-    const char *path = wm_model_file_name(m->file), *slash = strrchr(path, '/');
-    const char *text = slash ? slash + 1 : path;
-    size_t len = strlen(text), n = 0;
+    const char *path = wm_model_file_name(m->file), *text = path;
+    size_t len = strlen(path), n = 0;
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    for (size_t i = 0; i + 1 < len; i++)
+        if (path[i] == '/')
+            text = path + i + 1;
+    len -= (size_t)(text - path);
     if (v && v->kind == WM_META_STRING && v->string.len) {
         text = v->string.bytes;
         len = v->string.len;
@@ -63,21 +95,41 @@ static void name_it(struct wm_model *m)
     m->name[n] = '\0';
 }
 
-enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model *m, struct wm_error *err)
+static enum wm_status read_text_side(struct wm_model *m, const char *chat_format, struct wm_error *err)
 {
-    *m = (struct wm_model){.file = file};
+    const struct wm_vision_arch *v = &m->arch->vision;
+    enum wm_status st = wm_tokenizer_new(m->file, &m->tokenizer, err);
+    if (st == WM_OK && wm_tokenizer_size(m->tokenizer) != m->arch->vocabulary)
+        st = wm_fail(err, WM_EFORMAT, "%s: the tokenizer has %d tokens, the embeddings have %d rows",
+                     wm_model_file_name(m->file), wm_tokenizer_size(m->tokenizer), m->arch->vocabulary);
+    if (st != WM_OK)
+        return st;
+    struct wm_chat_options chat = {.format = chat_format, .tile_tokens = v->layers ? wm_tile_tokens(v) : 0};
+    if (wm_chat_new(m->file, &chat, m->tokenizer, &m->chat, &m->chat_error) == WM_ENOMEM)
+        return wm_fail(err, WM_ENOMEM, "%s", m->chat_error.text);
+    m->patch_id = v->layers ? wm_tokenizer_control(m->tokenizer, "<|patch|>") : -1;
+    if (v->layers && m->patch_id < 0)
+        return wm_fail(
+            err, WM_EFORMAT,
+            "%s: it has a vision tower, but its tokenizer has no token <|patch|> for the tower's rows",
+            wm_model_file_name(m->file));
+    return WM_OK;
+}
+
+enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model_file *projector,
+                             const char *chat_format, struct wm_model *m, struct wm_error *err)
+{
+    *m = (struct wm_model){.file = file, .projector = projector, .patch_id = -1};
     name_it(m);
-    enum wm_status st = wm_program_find(file, &m->program, err);
+    m->arch = calloc(1, sizeof *m->arch);
+    if (!m->arch)
+        return wm_fail(err, WM_ENOMEM, "%s: no memory to open it", wm_model_file_name(file));
+    m->parts = (struct wm_parts){.text = file, .projector = projector, .arch = m->arch};
+    enum wm_status st = wm_arch_read(file, projector, m->arch, err);
     if (st == WM_OK)
-        st = m->program->shape(file, &m->shape, err);
+        st = wm_parts_check(&m->parts, err);
     if (st == WM_OK)
-        st = wm_tokenizer_new(file, &m->tokenizer, err);
-    if (st == WM_OK && wm_tokenizer_size(m->tokenizer) != m->shape.vocabulary)
-        st = wm_fail(err, WM_EFORMAT, "%s: the tokenizer has %d tokens, token_embd.weight has %d rows",
-                     wm_model_file_name(file), wm_tokenizer_size(m->tokenizer), m->shape.vocabulary);
-    if (st == WM_OK &&
-        wm_chat_new(file, &(struct wm_chat_options){0}, m->tokenizer, &m->chat, &m->chat_error) == WM_ENOMEM)
-        st = wm_fail(err, WM_ENOMEM, "%s", m->chat_error.text);
+        st = read_text_side(m, chat_format, err);
     return st == WM_OK ? fingerprint(m, err) : st;
 }
 
@@ -113,16 +165,23 @@ static enum wm_status open_face(struct wm_model *m, const char *name, int thread
 
 enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_model *m, struct wm_error *err)
 {
-    struct wm_model_file *file = NULL;
+    struct wm_model_file *file = NULL, *projector = NULL;
     *m = (struct wm_model){0};
     enum wm_status st = wm_model_file_open(options->path, &file, err);
-    if (st == WM_OK)
-        st = wm_model_read(file, m, err);
+    if (st == WM_OK && options->projector)
+        st = wm_model_file_open(options->projector, &projector, err);
+    if (st != WM_OK) {
+        wm_model_file_close(file);
+        return st;
+    }
+    st = wm_model_read(file, projector, options->chat_format, m, err);
     if (st == WM_OK)
         st = open_face(m, options->backend ? options->backend : "auto", options->threads, err);
     if (st == WM_OK)
-        st = m->program->load(m->file, &m->shape, m->ops, m->backend, options->max_rows, options->progress,
-                              options->arg, &m->forward, err);
+        st = wm_program_load(&m->parts, m->ops, m->backend, options->max_rows, options->progress,
+                             options->arg, &m->program, err);
+    if (st == WM_OK && m->arch->vision.layers)
+        st = wm_vision_load(&m->parts, m->ops, m->backend, &m->vision, err);
     if (st != WM_OK)
         wm_model_close(m);
     return st;
@@ -130,12 +189,19 @@ enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_m
 
 void wm_model_close(struct wm_model *m)
 {
-    if (m->forward)
-        m->program->free(m->forward);
+    wm_vision_free(m->vision);
+    wm_program_free(m->program);
     if (m->ops)
         m->ops->close(m->backend);
     wm_chat_free(m->chat);
     wm_tokenizer_free(m->tokenizer);
+    free(m->arch);
+    wm_model_file_close(m->projector);
     wm_model_file_close(m->file);
     *m = (struct wm_model){0};
+}
+
+size_t wm_model_weight_bytes(const struct wm_model *m)
+{
+    return wm_program_weight_bytes(m->program) + (m->vision ? wm_vision_weight_bytes(m->vision) : 0);
 }

@@ -1,4 +1,5 @@
-/* request.h -- one request on its way through the engine thread. Private to engine.c, queue.c and batch.c. */
+/* request.h -- one request on its way through the engine thread, and what else travels there. Private to engine.c, queue.c, batch.c
+ * and encoder.c. */
 #ifndef WM_ENGINE_REQUEST_H
 #define WM_ENGINE_REQUEST_H
 
@@ -6,28 +7,33 @@
 
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
+#include "engine/post.h"
 #include "engine/tokenizer.h"
-#include "kernels/base/mailbox.h"
 
-/* What travels to the engine thread. */
-struct wm_post {
-    struct wm_letter letter;    /* first */
-    struct wm_request *request; /* NULL: forget `owner`; the post itself is freed then */
-    uint64_t owner;
+/* A picture of a prompt. */
+struct wm_request_picture {
+    struct wm_picture picture;   /* its path is ours */
+    int32_t rows;                /* slots that it fills */
+    size_t first;                /* place of the first of them in the prompt */
+    struct wm_encoding *rows_of; /* while it is wanted */
 };
 
 struct wm_request {
-    struct wm_post post;
+    struct wm_post post;                         /* first */
     struct wm_request *live_before, *live_after; /* all that are not finished: under the engine's lock */
     uint64_t id;
-    struct wm_generate ask; /* .prompt points into ids */
+    struct wm_generate ask; /* its prompt and pictures are in the lists below */
     atomic_bool canceled;
 
     /* engine thread */
     struct wm_request *next; /* in the queue or among the running, oldest first */
     uint64_t queued_step;    /* the step before which it came */
     int64_t submitted_ms;
-    struct wm_tokens ids;   /* prompt, then the reply */
+    struct wm_tokens ids;                /* prompt, then the reply */
+    struct wm_request_picture *pictures; /* [n_pictures] */
+    int32_t n_pictures;
+    int32_t picture,
+        slot; /* the next slot to compute: a picture, and a row of it. picture == n_pictures: none is left */
     struct wm_lease *lease; /* while it runs; lease->ids.n of its ids have been computed */
     struct wm_decoder decoder;
     struct wm_usage usage;

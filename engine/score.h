@@ -21,12 +21,23 @@ enum wm_status wm_score_open(const struct wm_score_options *options, struct wm_s
 void wm_score_close(struct wm_score *s); /* NULL is fine */
 const struct wm_model *wm_score_model(const struct wm_score *s);
 
+/* Shows it pictures: the next runs' ids hold their slots, in order, in place of those shown before. None: n is 0.
+ * WM_EUNSUPPORTED: the model does not see. Else as wm_engine_look, and WM_EFORMAT for a file that has changed. */
+enum wm_status wm_score_show(struct wm_score *s, const struct wm_picture *pictures, size_t n,
+                             struct wm_error *err);
+
+/* What the tower made of the pictures shown: their rows, and rows [row, row + rows) of them as [rows, width of the model]. */
+int32_t wm_score_shown(const struct wm_score *s);
+enum wm_status wm_score_embeddings(struct wm_score *s, int32_t row, int32_t rows, float *out,
+                                   struct wm_error *err);
+
 /* Called for each position in order with its logits [vocabulary], borrowed. A failure stops the run. */
 typedef enum wm_status (*wm_score_row)(void *arg, int32_t position, const float *logits,
                                        struct wm_error *err);
 
 /* Runs ids[0..n) and calls `row` (may be NULL) for each, then appends `greedy` more tokens (the likeliest each, end
- * tokens included) to *out, calling `row` for each but the last. WM_EINVAL for an id outside the vocabulary, WM_ELIMIT past the context. */
+ * tokens included) to *out, calling `row` for each but the last. WM_EINVAL for an id outside the vocabulary and for more or fewer slots than the pictures shown fill, WM_ELIMIT
+ * past the context. */
 enum wm_status wm_score_run(struct wm_score *s, const int32_t *ids, int32_t n, int32_t greedy,
                             wm_score_row row, void *arg, struct wm_tokens *out, struct wm_error *err);
 
@@ -38,7 +49,7 @@ struct wm_ranked {
     float logit;
 };
 
-/* The k highest, falling; equal logits by rising id. k <= n. */
+/* The k highest, falling; equal logits by rising id. k <= n; takes n log k. */
 void wm_top_k(const float *logits, int32_t n, struct wm_ranked *out, int32_t k);
 
 #endif

@@ -97,7 +97,7 @@ static enum wm_status begin_npy(struct scoring *s, struct wm_error *err)
         return WM_OK;
     int n = snprintf(head, sizeof head,
                      "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", 0x93, 1,
-                     0, HEAD - PREFIX, 0, s->ids.n, s->model->shape.vocabulary);
+                     0, HEAD - PREFIX, 0, s->ids.n, s->model->arch->vocabulary);
     memset(head + n, ' ', (size_t)(HEAD - n));
     head[HEAD - 1] = '\n';
     s->npy = fopen(s->options->logits, "wb");
@@ -116,7 +116,7 @@ static enum wm_status end_npy(struct scoring *s, struct wm_error *err)
 
 static enum wm_status add_top(struct scoring *s, const float *logits, double log_sum, struct wm_error *err)
 {
-    int32_t vocabulary = s->model->shape.vocabulary,
+    int32_t vocabulary = s->model->arch->vocabulary,
             k = s->options->top < vocabulary ? s->options->top : vocabulary;
     json_t *row = json_array();
     wm_top_k(logits, vocabulary, s->ranked, k);
@@ -130,7 +130,7 @@ static enum wm_status add_top(struct scoring *s, const float *logits, double log
 static enum wm_status take_row(void *arg, int32_t position, const float *logits, struct wm_error *err)
 {
     struct scoring *s = arg;
-    size_t at = (size_t)position, width = (size_t)s->model->shape.vocabulary;
+    size_t at = (size_t)position, width = (size_t)s->model->arch->vocabulary;
     if (at >= s->ids.n)
         return WM_OK; /* of the greedy part */
     if (s->npy && fwrite(logits, sizeof *logits, width, s->npy) != width)

@@ -246,7 +246,7 @@ static void eviction_costs_time_and_changes_nothing(void **state)
         wm_model_open(&(struct wm_model_options){.path = model, .backend = "reference", .max_rows = 1}, &m,
                       &err),
         WM_OK);
-    struct wm_kv_shape shape = m.program->kv_shape(&m.shape, 1);
+    struct wm_kv_shape shape = wm_program_kv_shape(m.arch, WM_GROUP_GLOBAL, 1);
     size_t block = m.ops->kv_block_bytes(&shape);
     wm_model_close(&m);
     struct wm_engine *e = open_engine(&(struct wm_engine_options){.kv_bytes = 8 * block});
@@ -542,7 +542,7 @@ static void an_unknown_template_opens_but_does_not_render(void **state)
     struct wm_tokens out = {0};
     struct wm_error err = WM_ERROR_INIT;
     assert_int_equal(wm_engine_render(e, &hi, 1, true, true, &out, &err), WM_EUNSUPPORTED);
-    assert_non_null(strstr(err.text, "tokenizer.chat_template"));
+    assert_non_null(strstr(err.text, "template"));
     wm_engine_close(e);
     tiny_remove(path);
 }
@@ -555,7 +555,7 @@ static void options_and_files_that_cannot_be_are_refused(void **state)
         struct wm_engine_options o;
     } cases[] = {
         {WM_ENOENT, {.model = "no/such/file.gguf"}},
-        {WM_EINVAL, {.model = "."}},
+        {WM_ENOENT, {.model = "."}},
         {WM_EFORMAT, {.model = "CMakeLists.txt"}},
         {WM_EINVAL, {.model = model, .backend = "abacus"}},
         {WM_EINVAL, {.model = model, .kv_bytes = 1}},

@@ -29,7 +29,7 @@ static enum wm_status read_model(const char *bytes, size_t len, struct wm_error 
     enum wm_status st = parse(bytes, len, &f, &copy, err);
     if (st == WM_OK) {
         struct wm_model m;
-        st = wm_model_read(f, &m, err);
+        st = wm_model_read(f, NULL, NULL, &m, err);
         if (st == WM_OK) {
             struct wm_tokens ids = {0};
             assert_int_equal(wm_tokenizer_encode(m.tokenizer, "hello 12 \xff", 10, &ids, err), WM_OK);

@@ -44,10 +44,11 @@ static void the_turn_is_that_of(void **state)
         struct wm_kv_cache *cache;
         struct wm_lease *lease = NULL;
         struct wm_error err = WM_ERROR_INIT;
-        assert_int_equal(wm_kv_cache_new(4, NULL, NULL, &cache, &err), WM_OK);
-        if (cases[i].running)
-            assert_int_equal(wm_kv_cache_lease(cache, cases[i].running, (int32_t[]){1}, 1, 0, 1, &lease),
-                             WM_OK);
+        assert_int_equal(wm_kv_cache_new(&(struct wm_kv_cache_options){.blocks = {4}}, &cache, &err), WM_OK);
+        if (cases[i].running) {
+            struct wm_kv_ask ask = {.owner = cases[i].running, .ids = (int32_t[]){1}, .n = 1, .positions = 1};
+            assert_int_equal(wm_kv_cache_lease(cache, &ask, &lease), WM_OK);
+        }
         for (size_t r = 0; r < MAX && cases[i].waiting[r].owner; r++) {
             requests[r].id = r + 1;
             requests[r].ask.owner = cases[i].waiting[r].owner;

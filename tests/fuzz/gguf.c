@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (wm_model_file_parse("fuzz", data, size, &file, &err) != WM_OK)
         return 0;
     (void)wm_model_file_verify(file, NULL, &verified, &err);
-    if (wm_model_read(file, &model, &err) == WM_OK && model.chat) {
+    if (wm_model_read(file, NULL, NULL, &model, &err) == WM_OK && model.chat) {
         struct wm_tokens ids = {0};
         struct wm_buffer shown = WM_BUFFER(1 << 20);
         struct wm_decoder decoder = {0};
