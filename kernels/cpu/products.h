@@ -193,36 +193,32 @@ LANE void inputs(enum wm_cpu_format f, int rows, const uint8_t *w, const float *
                  vf *even, vf *odd)
 {
     const size_t bytes = wm_format_group(f);
-    for (; n >= 4; n -= 4, w += 4 * bytes, x += 4 * stride) {
-        prefetch(w, 4 * bytes);
+    const float *next = x + stride;
+    for (; n >= 2; n -= 2, w += 2 * bytes, x += 2 * stride, next += 2 * stride) {
+        prefetch(w, 2 * bytes);
         one_input(f, rows, w, x, even);
-        one_input(f, rows, w + bytes, x + stride, odd);
-        one_input(f, rows, w + 2 * bytes, x + 2 * stride, even);
-        one_input(f, rows, w + 3 * bytes, x + 3 * stride, odd);
+        one_input(f, rows, w + bytes, next, odd);
     }
     if (n > 0)
         one_input(f, rows, w, x, even);
-    if (n > 1)
-        one_input(f, rows, w + bytes, x + stride, odd);
-    if (n > 2)
-        one_input(f, rows, w + 2 * bytes, x + 2 * stride, even);
 }
 
 /* --- a panel -------------------------------------------------------------------------------------------------------- */
 
-LANE void put_sums(const struct wm_product *p, float *y, vf sum)
+/* A function of its own, not twelve copies: it runs once for thousands of multiplications. */
+static __attribute__((noinline)) void put_sums(const struct wm_product *p, int first, int rows,
+                                               float (*sums)[WM_PANEL])
 {
     size_t outs = (size_t)p->outs;
-    if (p->bias)
-        sum = vf_add(sum, load_some(p->bias, outs));
-    if (p->add)
-        sum = vf_add(load_some(y, outs), sum);
-    if (outs == WM_PANEL) {
-        vf_store(y, sum);
-    } else {
-        float some[WM_PANEL];
-        vf_store(some, sum);
-        memcpy(y, some, outs * sizeof *y);
+    for (int r = 0; r < rows; r++) {
+        float *y = p->y + (size_t)(first + r) * p->y_stride;
+        vf sum = vf_load(sums[r]);
+        if (p->bias)
+            sum = vf_add(sum, load_some(p->bias, outs));
+        if (p->add)
+            sum = vf_add(load_some(y, outs), sum);
+        vf_store(sums[r], sum);
+        memcpy(y, sums[r], outs * sizeof *y);
     }
 }
 
@@ -266,7 +262,9 @@ LANE void product_rows(enum wm_cpu_format f, int rows, const struct wm_product *
         else
             codes_segment(f, rows, p, w, (const struct x_group *)p->x + x, n, sum);
     }
-    UNROLL for (int r = 0; r < rows; r++) put_sums(p, p->y + (size_t)(first + r) * p->y_stride, sum[r]);
+    float sums[LANES_ROWS][WM_PANEL];
+    UNROLL for (int r = 0; r < rows; r++) vf_store(sums[r], sum[r]);
+    put_sums(p, first, rows, sums);
 }
 
 LANE void product_format(enum wm_cpu_format format, const struct wm_product *p)

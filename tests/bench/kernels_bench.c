@@ -104,15 +104,15 @@ static void bench_experts(enum wm_type type, const struct wm_cpu_peaks *peaks)
     struct wm_experts *experts;
     struct wm_routes *routes;
     struct wm_act *x;
-    int32_t to[MOST_ROWS];
+    int32_t to[MOST_ROWS + EXPERTS];
     float scores[MOST_ROWS], norm[WIDTH];
     static float ones[MOST_ROWS * WIDTH];
     for (int e = 0; e < EXPERTS; e++)
         each[e] = (struct wm_expert_matrices){up, up, down};
-    for (int i = 0; i < MOST_ROWS; i++) {
+    for (int i = 0; i < MOST_ROWS + EXPERTS; i++)
         to[i] = i % EXPERTS;
+    for (int i = 0; i < MOST_ROWS; i++)
         scores[i] = 0.5f;
-    }
     for (int i = 0; i < WIDTH; i++)
         norm[i] = 1;
     for (int i = 0; i < MOST_ROWS * WIDTH; i++)
@@ -135,7 +135,7 @@ static void bench_experts(enum wm_type type, const struct wm_cpu_peaks *peaks)
         for (int run = 0; run < RUNS; run++) {
             int64_t took = 0;
             for (int e = 0; e < EXPERTS; e++) {
-                must(ops->routes_write(be, routes, EXPERTS - e, to + e, scores, &err));
+                must(ops->routes_write(be, routes, MOST_ROWS, to + e, scores, &err));
                 must(ops->act_write(be, x, 0, rows[r], ones, &err));
                 int64_t start = wm_now_us();
                 must(ops->expert_run(be, &op, &err));
