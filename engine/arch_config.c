@@ -32,6 +32,12 @@ enum {
 static const double temperature_scale = 0.1, llama4_rope_base = 500000, llama_rope_base = 10000,
                     vision_rope_base = 10000, max_rope_base = 1e12;
 
+/* There, and null: not the same as absent where the class has a default of its own. */
+static bool is_null(const struct wm_config *c, const char *key)
+{
+    return json_is_null(json_object_get(c->object, key));
+}
+
 /* The config of a part; `inner` is filled in. */
 static enum wm_status open_part(const struct wm_config *c, const char *key, const char *path,
                                 struct wm_config *inner)
@@ -227,10 +233,10 @@ static enum wm_status read_rope_layers(const struct wm_config *c, struct wm_arch
 static enum wm_status read_chunk(const struct wm_config *c, struct wm_arch *a)
 {
     const json_t *types = wm_config_get(c, "layer_types");
-    bool no_chunk = json_is_null(json_object_get(c->object, "attention_chunk_size")), agrees = true;
+    bool agrees = true;
     size_t n = json_array_size(types), chunked = 0;
-    enum wm_status st =
-        wm_config_int(c, "attention_chunk_size", 0, WM_MAX_CONTEXT, no_chunk ? 0 : CHUNK, &a->chunk);
+    enum wm_status st = wm_config_int(c, "attention_chunk_size", 0, WM_MAX_CONTEXT,
+                                      is_null(c, "attention_chunk_size") ? 0 : CHUNK, &a->chunk);
     if (st != WM_OK || !types)
         return st;
     if (!json_is_array(types) || n != (size_t)a->layers)
@@ -274,7 +280,9 @@ static enum wm_status read_llama4_text(const struct wm_config *c, struct wm_arch
 {
     a->family = WM_FAMILY_LLAMA4;
     a->pairing = WM_ROPE_ADJACENT;
-    enum wm_status st = read_sizes(c, KV_HEADS, HEAD_DIM, CONTEXT, a);
+    /* A null is not the class's default here: it asks for what the other sizes give. */
+    enum wm_status st = read_sizes(c, is_null(c, "num_key_value_heads") ? 0 : KV_HEADS,
+                                   is_null(c, "head_dim") ? 0 : HEAD_DIM, CONTEXT, a);
     if (st == WM_OK)
         st = refuse_biases(c);
     if (st == WM_OK)
