@@ -32,34 +32,56 @@ const char *small_model(void)
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
-/* safetensors: u64 length of a JSON header, the header, then the data its offsets count from. */
 double *golden_tensor(const char *name, const char *tensor, size_t *n)
 {
     const char *path = golden_path(name);
-    FILE *f = path ? fopen(path, "rb") : NULL;
+    double *values = path ? tensor_of(path, tensor, n) : NULL;
+    if (!values)
+        fail_msg("%s cannot be read, or has no tensor %s", name, tensor);
+    return values;
+}
+
+/* One element of a type that golden files use. */
+static double element_at(const uint8_t *at, size_t bytes, bool is_int)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < bytes; i++)
+        bits |= (uint32_t)at[i] << (8 * i);
+    if (is_int)
+        return (double)(int32_t)bits;
+    bits <<= 8 * (4 - bytes); /* BF16 is the upper half of F32 */
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
+/* safetensors: u64 length of a JSON header, the header, then the data its offsets count from. */
+double *tensor_of(const char *path, const char *tensor, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
     uint64_t header_len = 0;
     if (!f || fread(&header_len, sizeof header_len, 1, f) != 1 || header_len > 1 << 20)
-        fail_msg("%s cannot be read", name);
+        fail_msg("%s cannot be read", path);
     char *header = malloc(header_len);
     assert_non_null(header);
     assert_int_equal(fread(header, 1, header_len, f), header_len);
     json_t *root = json_loadb(header, header_len, 0, NULL), *entry = json_object_get(root, tensor);
-    if (!entry)
-        fail_msg("%s has no tensor %s", name, tensor);
-    const json_t *offsets = json_object_get(entry, "data_offsets");
-    long begin = (long)json_integer_value(json_array_get(offsets, 0));
-    *n = (size_t)(json_integer_value(json_array_get(offsets, 1)) - begin) / 4;
-    bool is_float = strcmp(json_string_value(json_object_get(entry, "dtype")), "F32") == 0;
-    double *values = malloc(*n * sizeof *values);
-    assert_non_null(values);
-    assert_int_equal(fseek(f, (long)(8 + header_len) + begin, SEEK_SET), 0);
-    for (size_t i = 0; i < *n; i++) {
-        union {
-            float real;
-            int32_t integer;
-        } v;
-        assert_int_equal(fread(&v, 4, 1, f), 1);
-        values[i] = is_float ? (double)v.real : (double)v.integer;
+    double *values = NULL;
+    if (entry) {
+        const json_t *offsets = json_object_get(entry, "data_offsets");
+        const char *type = json_string_value(json_object_get(entry, "dtype"));
+        size_t each = strcmp(type, "BF16") == 0 ? 2 : 4;
+        long begin = (long)json_integer_value(json_array_get(offsets, 0));
+        size_t len = (size_t)(json_integer_value(json_array_get(offsets, 1)) - begin);
+        uint8_t *bytes = malloc(len + 1);
+        *n = len / each;
+        values = malloc(*n * sizeof *values + 1);
+        assert_true(bytes && values);
+        assert_int_equal(fseek(f, (long)(8 + header_len) + begin, SEEK_SET), 0);
+        assert_int_equal(fread(bytes, 1, len, f), len);
+        for (size_t i = 0; i < *n; i++)
+            values[i] = element_at(bytes + i * each, each, strcmp(type, "I32") == 0);
+        free(bytes);
     }
     json_decref(root);
     free(header);

@@ -32,6 +32,9 @@ const char *small_model(void);
  * Fails the test when the file or the tensor is not there. */
 double *golden_tensor(const char *name, const char *tensor, size_t *n);
 
+/* The same of any safetensors file, also BF16; NULL when it has no such tensor. */
+double *tensor_of(const char *path, const char *tensor, size_t *n);
+
 /* Bytes of a string of hexadecimal digits; the caller frees. */
 char *bytes_of_hex(const char *hex, size_t *len);
 
