@@ -46,7 +46,7 @@ struct wm_tokenizer {
 enum wm_status wm_vocabulary_add(struct wm_tokenizer *t, const char *bytes, size_t len,
                                  enum wm_token_kind kind, bool spelled);
 
-/* After the last token. */
+/* After the last token; then merges may come. */
 enum wm_status wm_vocabulary_index(struct wm_tokenizer *t);
 
 /* The ordinary token of these bytes, or -1. */

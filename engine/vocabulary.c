@@ -35,18 +35,24 @@ static int byte_of(uint32_t code)
     return (int)(i < LOW ? i : i < LOW + MIDDLE ? 0x7f + (i - LOW) : 0xad);
 }
 
-/* Appends the bytes that text[0..len) spells; a character outside the alphabet stands for its own UTF-8. */
-static enum wm_status add_spelled(struct wm_buffer *out, const char *text, size_t len)
+/* Writes the bytes that text[0..len) spells, never more than `len`; returns their number. A character outside the alphabet stands for
+ * its own UTF-8. */
+static size_t spell(char *out, const char *text, size_t len)
 {
-    enum wm_status st = WM_OK;
-    for (size_t at = 0; at < len && st == WM_OK;) {
+    size_t n = 0;
+    for (size_t at = 0; at < len;) {
         uint32_t code;
-        size_t n = wm_utf8_decode(text + at, len - at, &code, NULL);
+        size_t taken = wm_utf8_decode(text + at, len - at, &code, NULL);
         int byte = byte_of(code);
-        st = byte >= 0 ? wm_buffer_add(out, &(char){(char)byte}, 1) : wm_buffer_add(out, text + at, n);
-        at += n;
+        if (byte >= 0) {
+            out[n++] = (char)byte;
+        } else {
+            memcpy(out + n, text + at, taken);
+            n += taken;
+        }
+        at += taken;
     }
-    return st;
+    return n;
 }
 
 /* --- tokens ------------------------------------------------------------------------------------------------------------ */
@@ -78,9 +84,13 @@ enum wm_status wm_vocabulary_add(struct wm_tokenizer *t, const char *bytes, size
     t->text.max = max_all_tokens;
     uint32_t start = (uint32_t)t->text.len;
     if (st == WM_OK)
-        st = spelled ? add_spelled(&t->text, bytes, len) : wm_buffer_add(&t->text, bytes, len);
+        st = wm_buffer_reserve(&t->text, len);
     if (st != WM_OK)
         return st;
+    if (spelled)
+        t->text.len += spell(t->text.data + t->text.len, bytes, len);
+    else
+        (void)wm_buffer_add(&t->text, bytes, len);
     t->kind[t->size] = (uint8_t)kind;
     t->start[t->size] = start;
     t->start[++t->size] = (uint32_t)t->text.len;
@@ -126,7 +136,8 @@ enum wm_status wm_vocabulary_index(struct wm_tokenizer *t)
         slots *= 2;
     t->slot_mask = slots - 1;
     t->slots = malloc(slots * sizeof *t->slots);
-    if (!t->slots)
+    t->merges = wm_merges_new();
+    if (!t->slots || !t->merges)
         return WM_ENOMEM;
     memset(t->slots, 0xff, slots * sizeof *t->slots);
     memset(t->of_byte, 0xff, sizeof t->of_byte);
@@ -149,32 +160,22 @@ enum wm_status wm_vocabulary_index(struct wm_tokenizer *t)
 enum wm_status wm_vocabulary_merge(struct wm_tokenizer *t, const char *left, size_t left_len,
                                    const char *right, size_t right_len, int32_t rank)
 {
-    struct wm_buffer joined = WM_BUFFER(2 * WM_TOKEN_BYTES_MAX);
-    if (!t->merges && !(t->merges = wm_merges_new()))
-        return WM_ENOMEM;
-    enum wm_status st = add_spelled(&joined, left, left_len);
-    size_t cut = joined.len;
-    if (st == WM_OK)
-        st = add_spelled(&joined, right, right_len);
-    if (st == WM_OK && (cut == 0 || cut == joined.len))
-        st = WM_EFORMAT;
-    if (st == WM_OK) {
-        int32_t first = wm_vocabulary_find(t, joined.data, cut),
-                second = wm_vocabulary_find(t, joined.data + cut, joined.len - cut),
-                whole = wm_vocabulary_find(t, joined.data, joined.len);
-        st = first < 0 || second < 0 || whole < 0 ? WM_EFORMAT
-                                                  : wm_merges_add(t->merges, first, second, rank, whole);
-    }
-    wm_buffer_free(&joined);
-    return st == WM_ELIMIT ? WM_EFORMAT : st;
+    char joined[4 * WM_TOKEN_BYTES_MAX];
+    if (left_len > sizeof joined / 2 || right_len > sizeof joined / 2)
+        return WM_EFORMAT;
+    size_t cut = spell(joined, left, left_len), len = cut + spell(joined + cut, right, right_len);
+    if (cut == 0 || cut == len)
+        return WM_EFORMAT;
+    int32_t first = wm_vocabulary_find(t, joined, cut),
+            second = wm_vocabulary_find(t, joined + cut, len - cut),
+            whole = wm_vocabulary_find(t, joined, len);
+    return first < 0 || second < 0 || whole < 0 ? WM_EFORMAT
+                                                : wm_merges_add(t->merges, first, second, rank, whole);
 }
 
 enum wm_status wm_vocabulary_merge_by_rank(struct wm_tokenizer *t)
 {
     enum wm_status st = WM_OK;
-    t->merges = wm_merges_new();
-    if (!t->merges)
-        return WM_ENOMEM;
     for (int32_t id = 0; id < t->size && st == WM_OK; id++) {
         size_t len;
         const char *bytes = wm_vocabulary_bytes(t, id, &len);
