@@ -18,17 +18,11 @@ import transformers
 
 from shapes_chats import chat, write_pictures
 from shapes_data import split
-from shapes_judge import Judge
+from shapes_judge import Judge, turns_of
 
 CASES, MOST_BYTES = 34, 400_000
 TURNS = [2, 2, 3, 5]
 SIZES = [(64, 64), (96, 96), (128, 128), (256, 256), (320, 240), (640, 480), (480, 640), (200, 320), (512, 512), (1024, 1024)]
-
-
-def messages(folder, line):
-    """The user's message of one turn of cases.json."""
-    picture = os.path.join(folder, line["picture"]) if "picture" in line else None
-    return [{"role": "user", "text": line["question"], "picture": picture}]
 
 
 def main():
@@ -44,7 +38,7 @@ def main():
              for n, i in enumerate(order)]
     kept, passed_over = [], 0
     for document in write_pictures(cases, out, rng, SIZES):
-        given, talks = judge.talk([[messages(out, line) for line in document["turns"]]])
+        given, talks = judge.talk([turns_of(document, out)])
         right = given[0] == [line["reply"] for line in document["turns"]]
         if right and len(kept) < CASES:
             for turn, line in enumerate(document["turns"]):

@@ -1,11 +1,18 @@
+#!/usr/bin/env python3
 """Shapes as transformers runs it: the exported folder, float32 on the stored weights, eager attention, greedy.
+
+    python3 shapes_judge.py CASES.json [MODEL]      one JSON line a reply, as check_shapes.py reads them
 
 Chats go on with the replies that were given, not with the true ones: errors carry over as they would for a person. Prompts of
 one length are run together, so that nothing is padded.
 """
+import json
+import os
+import sys
+
 import torch
-from transformers import Llama4ForConditionalGeneration
 from tokenizers import Tokenizer
+from transformers import Llama4ForConditionalGeneration
 
 from shapes_model import SLOTS
 from shapes_pictures import seen
@@ -50,7 +57,7 @@ class Judge:
         return out
 
     def talk(self, cases):
-        """cases: lists of (messages before it, question's message) per turn -> replies per case and turn."""
+        """cases: per chat a list of turns, each the messages that come before a reply -> (replies by chat and turn, the chats)."""
         talks, given = [[] for _ in cases], [[] for _ in cases]
         for turn in range(max(len(case) for case in cases)):
             live = [i for i, case in enumerate(cases) if turn < len(case)]
@@ -67,3 +74,25 @@ class Judge:
         with torch.no_grad():
             logits = self.model(input_ids=torch.tensor([ids]), use_cache=False, **self.pixels([talk])).logits[0, -1]
         return ids, logits
+
+
+def turns_of(document, folder):
+    """One chat of cases.json, whose pictures lie in `folder`, as `talk` takes it."""
+    return [[{"role": "user", "text": line["question"],
+              "picture": os.path.join(folder, line["picture"]) if "picture" in line else None}] for line in document["turns"]]
+
+
+def main():
+    path = sys.argv[1]
+    model = sys.argv[2] if len(sys.argv) > 2 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "shapes")
+    torch.set_num_threads(1)
+    with open(path, encoding="utf-8") as file:
+        cases = json.load(file)["cases"]
+    given = Judge(model).talk([turns_of(case, os.path.dirname(path)) for case in cases])[0]
+    for case, replies in zip(cases, given):
+        for turn, reply in enumerate(replies):
+            print(json.dumps({"case": case["case"], "turn": turn, "reply": reply}))
+
+
+if __name__ == "__main__":
+    main()

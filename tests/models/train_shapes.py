@@ -20,6 +20,7 @@ import time
 import numpy
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 import shapes_export
 from shapes_data import COLOURS, SHAPES, split
@@ -34,6 +35,7 @@ BATCH = {1: 40, 2: 32, 3: 24, 4: 18, 5: 14, 6: 12}  # conversations of so many t
 LONG_BATCH = 7
 COPIES = 6  # of each picture in the pool
 WORDS_SHARE, SHORT_SHARE = 0.08, 0.30  # of the time; the rest is for long chats
+SKIPS = 50  # steps without a finite gradient that are borne
 YES_NO_WEIGHT, FACTS_WEIGHT, BALANCE_WEIGHT = 4.0, 0.3, 0.01
 
 
@@ -111,7 +113,7 @@ class Lessons:
         """0, or such that a chunk's border falls into the text."""
         if self.rng.random() >= share:
             return 0
-        return CHUNK * self.rng.randint(1, 4) - self.rng.randint(1, max(1, length - 1))
+        return CHUNK * self.rng.randint(1, 4) - self.rng.randint(1, min(length, CHUNK) - 1)
 
     def batch(self, turns, negated_share, border_share, size=None):
         """`size` conversations of one number of `turns`: of one length, nearly, so that little is padding."""
@@ -134,7 +136,7 @@ class Lessons:
         return ids, torch.tensor(places), torch.tensor(facts), tiles, phase
 
 
-def learn_chats(trainee, heads, tiles, lessons, schedule, chat, report):
+def learn_chats(trainee, heads, tiles, lessons, schedule, chat, report, short):
     """Stages 2 and 3. `report(step)` looks in from time to time."""
     vision = [*trainee.vision.parameters(), *trainee.model.multi_modal_projector.parameters()]
     language = [*trainee.model.language_model.parameters(), *heads.parameters()]
@@ -142,12 +144,12 @@ def learn_chats(trainee, heads, tiles, lessons, schedule, chat, report):
                                   weight_decay=0.05, fused=True)
     weight = torch.ones(trainee.config.vocab_size)
     weight[[chat.text("Yes")[0], chat.text("No")[0]]] = YES_NO_WEIGHT
-    mean = 0.0
+    mean, skipped = 0.0, 0
     while not schedule.over():
         rate = schedule.rate()
         rates(optimizer, rate)
         done = (schedule.clock() - schedule.first) / (schedule.last - schedule.first)
-        ids, places, facts, shown, phase = lessons.batch(*plan(done, lessons.rng))
+        ids, places, facts, shown, phase = lessons.batch(*plan(done, lessons.rng, short))
         pictures = trainee.pictures(values(tiles[shown])) if shown else None
         states, known = trainee.states(ids, pictures, phase)
         logits = trainee.logits(states[places[:, 0], places[:, 1] - 1])
@@ -158,7 +160,13 @@ def learn_chats(trainee, heads, tiles, lessons, schedule, chat, report):
         loss = loss + BALANCE_WEIGHT * trainee.balance(ids != chat.id["finetune_right_pad"])
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([*language, *vision], 1.0)
+        norm = torch.nn.utils.clip_grad_norm_([*language, *vision], 1.0)
+        if not torch.isfinite(norm):  # one such step would make every weight NaN
+            skipped += 1
+            print(f"chats {schedule.step:5d}  skipped: loss {loss.item()}, gradient {norm.item()}", flush=True)
+            if skipped > SKIPS:
+                raise SystemExit(f"{skipped} steps had no finite gradient: train with a lower rate")
+            continue
         optimizer.step()
         mean += (talk.item() - mean) / min(schedule.step, 50)
         if schedule.step % 50 == 0:
@@ -166,9 +174,8 @@ def learn_chats(trainee, heads, tiles, lessons, schedule, chat, report):
         report(schedule.step)
 
 
-def plan(done, rng):
-    """(turns, negated share, border share) of the next batch at a share `done` of stages 2 and 3."""
-    short = SHORT_SHARE / (1 - WORDS_SHARE)
+def plan(done, rng, short):
+    """(turns, negated share, border share) of the next batch at a share `done` of stages 2 and 3; stage 2 ends at `short`."""
     if done < short * 0.5:
         return rng.choice([1, 1, 2]), 0.15, 0.0
     if done < short:
@@ -201,10 +208,12 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("out", help="folder for the model")
     options.add_argument("--minutes", type=float, default=36, help="of the training thread's CPU time, all stages together")
+    options.add_argument("--start", help="a folder to go on from: stage 1 is left out, stage 2 is taken as done")
+    options.add_argument("--seed", type=int, default=SEED)
     options.add_argument("--every", type=int, default=250, help="steps between looks at the validation pictures")
     o = options.parse_args()
     torch.set_num_threads(1)
-    rng = random.Random(SEED)
+    rng = random.Random(o.seed)
     start = time.thread_time()
     aside = [0.0]  # seconds that looking in took: not training
 
@@ -213,10 +222,12 @@ def main():
 
     train, valid = split("train"), split("valid")
     tiles, owner = pool(train, rng)
-    valid_tiles, valid_owner = pool(valid, random.Random(SEED + 1))
+    valid_tiles, valid_owner = pool(valid, random.Random(o.seed + 1))
     tokenizer = build()
     chat = Chat(tokenizer, SLOTS)
-    model = create(tokenizer, SEED)
+    model = create(tokenizer, o.seed)
+    if o.start:
+        model.load_state_dict({n: w.float() for n, w in load_file(os.path.join(o.start, "model.safetensors")).items()})
     trainee = Trainee(model)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(owner)} pictures, {clock() / 60:.1f} minutes", flush=True)
     shown = [i for i, p in enumerate(train) if p.colour == "red"][:1]
@@ -224,10 +235,10 @@ def main():
     check_forward(model, torch.tensor([prompt]), values(tiles[shown]))
 
     first, end = clock(), o.minutes * 60
-    words_end = first + WORDS_SHARE * end
+    words_end = first if o.start else first + WORDS_SHARE * end
     learn_words(trainee, tiles, owner, train, chat, Schedule(clock, first, words_end, 2e-3, 100), rng)
     heads = torch.nn.ModuleList(torch.nn.Linear(trainee.config.hidden_size, size) for size in Facts.SIZES.values())
-    judge = Lessons(chat, valid, valid_owner, random.Random(SEED + 2))
+    judge = Lessons(chat, valid, valid_owner, random.Random(o.seed + 2))
     curve = []
 
     def report(step):
@@ -244,8 +255,9 @@ def main():
             json.dump(curve, file)
         aside[0] += time.thread_time() - began
 
-    schedule = Schedule(clock, words_end, end, 1.5e-3, 200)
-    learn_chats(trainee, heads, tiles, Lessons(chat, train, owner, rng), schedule, chat, report)
+    schedule = Schedule(clock, words_end, end, 1.2e-3 if o.start else 1.5e-3, 100 if o.start else 200)
+    short = 0.0 if o.start else SHORT_SHARE / (1 - WORDS_SHARE)
+    learn_chats(trainee, heads, tiles, Lessons(chat, train, owner, rng), schedule, chat, report, short)
     shapes_export.save(model, tokenizer, o.out)
     print(f"done: {clock() / 60:.1f} minutes of training, {aside[0] / 60:.1f} of looking in, {schedule.step} steps")
 
