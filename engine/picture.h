@@ -24,6 +24,7 @@ enum {
 /* Tiles of image x image pixels, RGB, planar: tiles[((t * 3 + channel) * image + y) * image + x]. The global tile (the whole picture,
  * squeezed) is the last and there only when rows * cols > 1. */
 struct wm_tiles {
+    int32_t width, height; /* of the picture, upright */
     int32_t rows, cols, n, image;
     uint8_t *pixels;
     uint8_t hash[WM_PICTURE_HASH]; /* SHA-256 of the file's bytes */

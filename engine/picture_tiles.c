@@ -105,6 +105,8 @@ enum wm_status wm_tiles_cut(const struct wm_vision_arch *v, const struct wm_view
 {
     int32_t height;
     struct cutter cutter = {.tiles = out};
+    out->width = picture->width;
+    out->height = picture->height;
     out->image = v->image;
     wm_tiles_grid(v, picture->width, picture->height, &out->rows, &out->cols);
     int32_t cut = out->rows * out->cols;

@@ -15,6 +15,7 @@
 #include "engine/prompt_json.h"
 #include "engine/score.h"
 #include "gateway/command.h"
+#include "gateway/npy.h"
 
 enum { MAX_TOP = 1000, MAX_GREEDY = 1 << 24 };
 
@@ -30,7 +31,7 @@ struct scoring {
     double nll; /* sum */
     json_t *top;
     struct wm_ranked *ranked; /* [options->top] */
-    FILE *npy;
+    struct wm_npy npy;        /* of --logits */
 };
 
 static const char usage[] =
@@ -88,32 +89,6 @@ static int read_options(int argc, char **argv, struct options *o)
     return 0;
 }
 
-/* Version 1.0: magic, length of the header, a Python literal padded so that the data begin at a multiple of 64. */
-static enum wm_status begin_npy(struct scoring *s, struct wm_error *err)
-{
-    enum { HEAD = 128, PREFIX = 10 };
-    char head[HEAD + 1];
-    if (!s->options->logits)
-        return WM_OK;
-    int n = snprintf(head, sizeof head,
-                     "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", 0x93, 1,
-                     0, HEAD - PREFIX, 0, s->ids.n, s->model->arch->vocabulary);
-    memset(head + n, ' ', (size_t)(HEAD - n));
-    head[HEAD - 1] = '\n';
-    s->npy = fopen(s->options->logits, "wb");
-    if (!s->npy || fwrite(head, 1, HEAD, s->npy) != HEAD)
-        return wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
-    return WM_OK;
-}
-
-static enum wm_status end_npy(struct scoring *s, struct wm_error *err)
-{
-    if (s->npy && fclose(s->npy) != 0)
-        wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
-    s->npy = NULL;
-    return err->code;
-}
-
 static enum wm_status add_top(struct scoring *s, const float *logits, double log_sum, struct wm_error *err)
 {
     int32_t vocabulary = s->model->arch->vocabulary,
@@ -133,8 +108,8 @@ static enum wm_status take_row(void *arg, int32_t position, const float *logits,
     size_t at = (size_t)position, width = (size_t)s->model->arch->vocabulary;
     if (at >= s->ids.n)
         return WM_OK; /* of the greedy part */
-    if (s->npy && fwrite(logits, sizeof *logits, width, s->npy) != width)
-        return wm_fail(err, WM_EIO, "%s cannot be written: %s", s->options->logits, strerror(errno));
+    if (wm_npy_add(&s->npy, logits, width, err) != WM_OK)
+        return err->code;
     double log_sum = wm_log_sum_exp(logits, (int32_t)width);
     if (at + 1 < s->ids.n)
         s->nll += log_sum - (double)logits[s->ids.ids[at + 1]];
@@ -212,11 +187,12 @@ int wm_cmd_score(int argc, char **argv)
         s.model = wm_score_model(score);
         st = read_prompt(&s, &err);
     }
-    if (st == WM_OK)
-        st = begin_npy(&s, &err);
+    if (st == WM_OK && o.logits)
+        st = wm_npy_begin(&s.npy, o.logits, (const int64_t[]){(int64_t)s.ids.n, s.model->arch->vocabulary}, 2,
+                          &err);
     if (st == WM_OK)
         st = wm_score_run(score, s.ids.ids, (int32_t)s.ids.n, o.greedy, take_row, &s, &s.greedy, &err);
-    if (end_npy(&s, &err) == WM_OK && st == WM_OK)
+    if (wm_npy_end(&s.npy, &err) == WM_OK && st == WM_OK)
         st = print_answer(&s, &err);
     if (err.code != WM_OK)
         fprintf(stderr, "wingman score: %s\n", err.text);

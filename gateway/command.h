@@ -19,6 +19,7 @@ enum { WM_EXIT_OK = 0, WM_EXIT_FAILED = 1, WM_EXIT_MISUSED = 2 };
       "what scout, maverick, behemoth or a config.json would take, and how fast GPUs could run it")          \
     X(score, "MODEL [options]", "logits and greedy text for exactness: JSON in, JSON out")                   \
     X(tokenize, "MODEL", "JSON lines in ({\"text\"} or {\"messages\"}), JSON lines out ({\"ids\"})")         \
+    X(vision, "MODEL PICTURE [options]", "how a model sees a picture: tiles, tokens, pixels, embeddings")    \
     X(bench, "MODEL [options]", "prefill and batched decode speed, with the share of this machine's peak")   \
     X(events, "[-c FILE | --data DIR] [options]", "the events in the store, while the daemon runs or not")
 

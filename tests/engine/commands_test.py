@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""commands_test.py -- score, tokenize, model, chat and bench as a person at the terminal meets them.
+"""commands_test.py -- score, tokenize, vision, model, chat and bench as a person at the terminal meets them.
 
 Prints cmocka's lines. WINGMAN is the program; WM_MODEL or build/models/ holds the small model.
 """
@@ -79,7 +79,7 @@ def bad_input_to_score_is_a_sentence_and_exit_1():
 def misused_commands_say_how_and_exit_2():
     for args in [["score"], ["score", "x", "y"], ["score", "--top", "-1", "x"], ["score", "--nonsense", "x"], ["tokenize"],
                  ["model"], ["model", "weigh", "x"], ["chat"], ["chat", "--max-tokens", "0", "x"], ["bench"],
-                 ["bench", "--conversations", "1,,2", "x"], ["bench", "--conversations", "0", "x"]]:
+                 ["vision"], ["vision", "x"], ["vision", "--nonsense", "x", "y"], ["bench", "--conversations", "1,,2", "x"], ["bench", "--conversations", "0", "x"]]:
         done = run(*args)
         assert done.returncode == 2 and "usage: wingman" in done.stderr, (args, done)
 
@@ -129,6 +129,67 @@ def chat_through_a_pipe_answers_each_line_and_remembers():
     assert "does not see pictures" in done.stderr
 
 
+SEEING, PICTURES = "../shared/golden/models/maverick-vision-tiny", "../shared/golden/images"
+
+
+def need_golden():
+    if not os.path.exists(SEEING):
+        raise Skip("no " + SEEING)
+
+
+def npy(path):
+    """Shape and values of a float32 array."""
+    with open(path, "rb") as f:
+        data = f.read()
+    size = struct.unpack("<H", data[8:10])[0]
+    shape = eval(data[10:10 + size])["shape"]  # a Python literal that we wrote ourselves
+    return shape, struct.unpack("<%df" % (len(data[10 + size:]) // 4), data[10 + size:])
+
+
+def golden_values(name):
+    """Values of a BF16 or F32 tensor."""
+    with open(SEEING + "/golden.safetensors", "rb") as f:
+        data = f.read()
+    head = struct.unpack("<Q", data[:8])[0]
+    entry = json.loads(data[8:8 + head])[name]
+    begin, end = entry["data_offsets"]
+    data = data[8 + head + begin:8 + head + end]
+    if entry["dtype"] == "BF16":
+        data = b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2))
+    return struct.unpack("<%df" % (len(data) // 4), data)
+
+
+def vision_shows_what_the_tower_gets_and_what_it_makes_of_it():
+    need_golden()
+    with tempfile.TemporaryDirectory() as folder:
+        for prompt, name, tiles, tokens in [("one_tile", "one", 1, 7), ("many_tiles", "many", 5, 27)]:
+            pixels, rows = folder + "/pixels.npy", folder + "/rows.npy"
+            done = run("vision", SEEING, f"{PICTURES}/{name}.png", "--backend", "reference", "--pixels", pixels,
+                       "--embeddings", rows)
+            assert done.returncode == 0 and not done.stderr, done
+            assert f"tiles   {tiles} of 56 x 56" in done.stdout and f"tokens  {tokens} in a prompt" in done.stdout, done
+            assert npy(pixels) == ((tiles, 3, 56, 56), golden_values("pixels." + prompt)), name
+            shape, values = npy(rows)
+            wanted = golden_values("projected." + prompt)
+            assert shape == (4 * tiles, 64) and len(values) == len(wanted), shape
+            assert max(abs(a - b) for a, b in zip(values, wanted)) <= 2e-5, name
+
+
+def vision_refuses_what_it_cannot_look_at_in_one_sentence():
+    need_golden()
+    for picture, words in [("no/such/file.png", "no/such/file.png"), ("README.md", "no picture that we know"), (".", ".")]:
+        done = run("vision", SEEING, picture)
+        assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1 and not done.stdout, done
+    done = run("vision", SEEING, PICTURES + "/one.png", "--pixels", "no/such/folder/pixels.npy")
+    assert done.returncode == 1 and "cannot be written" in done.stderr, done
+
+
+def vision_says_when_a_model_does_not_see():
+    need_model()
+    done = run("vision", MODEL, "README.md")
+    assert done.returncode == 1 and "does not see" in done.stderr and not done.stdout, done
+
+
 def bench_prints_a_rate_for_each_number_of_conversations():
     need_model()
     done = run("bench", MODEL, "--rounds", "1", "--prompt", "32", "--reply", "4", "--conversations", "1,3")
@@ -143,7 +204,8 @@ TESTS = [score_answers_with_ids_greedy_text_and_likelihood, score_takes_ids_text
          misused_commands_say_how_and_exit_2, a_file_that_is_no_model_is_a_sentence_and_exit_1,
          tokenize_answers_line_by_line_and_goes_on_after_a_bad_one, model_info_and_verify_look_at_the_small_model,
          a_model_cut_short_is_refused_by_every_command, chat_through_a_pipe_answers_each_line_and_remembers,
-         bench_prints_a_rate_for_each_number_of_conversations]
+         vision_shows_what_the_tower_gets_and_what_it_makes_of_it, vision_refuses_what_it_cannot_look_at_in_one_sentence,
+         vision_says_when_a_model_does_not_see, bench_prints_a_rate_for_each_number_of_conversations]
 
 
 def main():
