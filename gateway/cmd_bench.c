@@ -5,8 +5,8 @@
  *         replies begin together, and tokens are counted from the moment when each has its first until one ends.
  *         Rounds go through all measurements in turn, so that a disturbance hits all alike; medians are printed.
  *
- *         A step reads every packed weight once: bytes/s. Each token takes two operations for each value of the matrices it
- *         meets: operations/s. Attention is left out of both, so the shares of the peaks are slightly too low.
+ *         A step reads every packed weight once, of routed experts those that it meets: bytes/s. Each token takes two
+ *         operations for each value of the matrices it meets: operations/s. Attention is left out of both, so the shares of the peaks are slightly too low.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,6 +17,8 @@
 
 #include "engine/engine.h"
 #include "engine/model.h"
+#include "engine/parts.h"
+#include "engine/plan.h"
 #include "gateway/command.h"
 #include "kernels/base/clock.h"
 #include "kernels/cpu/peaks.h"
@@ -28,7 +30,11 @@ struct bench {
     int threads, prompt, reply, rounds;
     int conversations[MAX_KINDS], n_kinds;
     struct wm_engine *engine;
-    double matrix_values, output_values, file_bytes; /* of the model file */
+    struct wm_arch arch;
+    struct wm_parameters values;
+    double output_values; /* of the matrix that only a sampled token meets */
+    double matrix_values; /* of the others that a token meets */
+    double file_bytes;    /* of all matrices in the file */
     uint64_t next_owner;
     struct wm_error err;
 };
@@ -104,25 +110,37 @@ static int read_options(int argc, char **argv, struct bench *b)
     return 0;
 }
 
-/* The values that one token meets, and what of them only a token that is sampled meets. */
+/* What a token meets of the model, and what its matrices weigh in the file. */
 static enum wm_status weigh(struct bench *b)
 {
     struct wm_model_file *f;
+    const struct wm_parameters *v = &b->values;
     enum wm_status st = wm_model_file_open(b->model, &f, &b->err);
     if (st != WM_OK)
         return st;
-    bool tied = !wm_model_file_tensor(f, "output.weight");
-    for (size_t i = 0; i < wm_model_file_tensors(f); i++) {
-        const struct wm_tensor *t = wm_model_file_tensor_at(f, i);
-        double values = (double)t->dims[0] * (double)t->dims[1];
-        bool output = strcmp(t->name, tied ? "token_embd.weight" : "output.weight") == 0;
-        if (t->dims[1] == 1 || (!tied && strcmp(t->name, "token_embd.weight") == 0))
-            continue;
-        *(output ? &b->output_values : &b->matrix_values) += values;
-        b->file_bytes += (double)t->bytes;
+    st = wm_arch_read(f, NULL, &b->arch, &b->err);
+    if (st == WM_OK) {
+        const struct wm_parts parts = {f, NULL, &b->arch};
+        wm_plan_parameters(&b->arch, &b->values);
+        b->output_values = (double)(b->arch.tied ? v->embedding : v->output);
+        b->matrix_values = (double)(v->touched - v->norms) - b->output_values;
+        for (enum wm_part part = 0; part < WM_PARTS; part++)
+            if (!wm_part_is_vision(part) && !wm_part_is_vector(part) &&
+                (part != WM_PART_EMBEDDING || b->arch.tied))
+                b->file_bytes += (double)wm_part_bytes(&parts, part);
     }
     wm_model_file_close(f);
-    return WM_OK;
+    return st;
+}
+
+/* Of the matrices' bytes, the share that a step of `conversations` reads: all of a dense model, of experts those that are met. */
+static double share_read(const struct bench *b, int conversations)
+{
+    double experts = (double)b->values.routed, met = 0;
+    double always = b->matrix_values + b->output_values - (double)b->values.routed_touched;
+    if (b->arch.experts)
+        met = experts * wm_plan_distinct(&b->arch, conversations) / b->arch.experts;
+    return (always + met) / (always + experts);
 }
 
 /* --- one measurement ------------------------------------------------------------------------------------------- */
@@ -270,10 +288,10 @@ static void print_table(const struct bench *b, const struct wm_cpu_peaks *peaks,
 {
     struct wm_engine_stats stats;
     wm_engine_stats(b->engine, &stats);
-    double step_bytes = stats.weight_bytes ? (double)stats.weight_bytes : b->file_bytes;
+    double weight_bytes = stats.weight_bytes ? (double)stats.weight_bytes : b->file_bytes;
     printf("%s on %s\n", wm_engine_info(b->engine)->name, wm_engine_info(b->engine)->backend);
-    printf("%.1f M values in matrices, %.1f MB of packed weights; medians of %d rounds\n",
-           (b->matrix_values + b->output_values) / 1e6, step_bytes / 1e6, b->rounds);
+    printf("%.1f M values met by a token, %.1f MB of packed weights; medians of %d rounds\n",
+           (b->matrix_values + b->output_values) / 1e6, weight_bytes / 1e6, b->rounds);
     printf("this machine's peaks (%s): %.1f GB/s read, %.0f Gop/s int8, %.0f Gflop/s float\n\n", peaks->path,
            peaks->read_bytes / 1e9, peaks->int8_ops / 1e9, peaks->f32_flops / 1e9);
     printf("%-20s %10s %10s %6s %10s %6s\n", "", "tok/s", "GB/s", "", "Gop/s", "");
@@ -283,7 +301,8 @@ static void print_table(const struct bench *b, const struct wm_cpu_peaks *peaks,
     putchar('\n');
     for (int k = 0; k < b->n_kinds; k++) {
         printf("decode %-13d %10.1f", b->conversations[k], rates[k + 1]);
-        print_rate(rates[k + 1] / b->conversations[k] * step_bytes, peaks->read_bytes);
+        print_rate(rates[k + 1] / b->conversations[k] * weight_bytes * share_read(b, b->conversations[k]),
+                   peaks->read_bytes);
         print_rate(rates[k + 1] * 2 * (b->matrix_values + b->output_values), peaks->int8_ops);
         putchar('\n');
     }

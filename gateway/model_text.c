@@ -81,13 +81,13 @@ static void print_feed_forward(const struct wm_arch *a)
 {
     int moe = count(a->moe, a->layers, true);
     if (moe < a->layers)
-        printf("  feed-forward %d layers of %d\n", a->layers - moe, a->dense_hidden);
+        printf("  feed-forward %d, in %d of the layers\n", a->dense_hidden, a->layers - moe);
     if (!moe)
         return;
     printf("  experts      %d of %d, %d used by a token", a->experts, a->expert_hidden, a->experts_used);
     if (a->shared_hidden)
         printf(", and a shared one of %d", a->shared_hidden);
-    printf(", in %d layers", moe);
+    printf(", in %d of the layers", moe);
     if (moe < a->layers) {
         printf(" (");
         print_layers(a->moe, a->layers, true);

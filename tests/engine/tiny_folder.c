@@ -45,7 +45,7 @@ struct wm_buffer tiny_header(const char *header, size_t data)
     assert_int_equal(wm_buffer_add(&b, head, sizeof head), WM_OK);
     assert_int_equal(wm_buffer_puts(&b, header), WM_OK);
     for (size_t i = 0; i < data; i++)
-        assert_int_equal(wm_buffer_add(&b, "0123456" + i % 7, 1), WM_OK);
+        assert_int_equal(wm_buffer_add(&b, &"0123456"[i % 7], 1), WM_OK);
     return b;
 }
 
