@@ -42,7 +42,7 @@ void *cpu_scratch(struct scratch *s, size_t bytes);
 /* The path of this machine, or the one that WM_CPU_PATH names. */
 enum wm_status cpu_path(const struct wm_cpu_path **out, struct wm_error *err);
 
-/* --- pack.c: matrices to panels ----------------------------------------------------------------------------- */
+/* --- pack.c, pack_codes.c: matrices to panels ----------------------------------------------------------------------------- */
 
 /* A run of panels of one part of the matrix. */
 struct panels {
@@ -59,6 +59,9 @@ struct panels {
  * written; the caller frees out->data. */
 enum wm_status cpu_pack(struct wm_backend *be, const struct wm_matrix *m, enum wm_use use, struct panels *out,
                         struct wm_error *err);
+
+/* Packs one row of a matrix of blocks into its panel, whose bytes are zero before. */
+void cpu_pack_codes(const struct wm_matrix *m, const struct panels *to, int64_t row);
 
 /* --- weights.c: packed matrices ----------------------------------------------------------------------------- */
 
