@@ -265,7 +265,7 @@ static enum wm_status read_chunk(const struct wm_config *c, struct wm_arch *a)
 
 static enum wm_status read_temperature(const struct wm_config *c, struct wm_arch *a)
 {
-    bool on;
+    bool on = false;
     double floor_scale = 0;
     enum wm_status st = wm_config_bool(c, "attn_temperature_tuning", true, &on);
     if (st == WM_OK)

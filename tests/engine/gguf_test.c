@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/model.h"
 #include "engine/verify.h"
@@ -216,6 +217,7 @@ static const struct {
     {"an offset past the end", {4}, 1, 0, 1 << 20},
     {"an offset that wraps", {4}, 1, 0, UINT64_MAX - 31},
     {"an unknown type past the end", {4}, 1, 99, 1 << 20},
+    {"a type that only other containers have", {16}, 1, WM_TYPE_F8_E4M3, 0},
 };
 
 static void tensors_that_do_not_fit_are_refused(void **state)
@@ -333,6 +335,115 @@ static void verify_finds_numbers_that_are_none(void **state)
     wm_buffer_free(&file);
 }
 
+/* --- a model in parts ---------------------------------------------------------------------------------------------- */
+
+/* What one part says of itself; a number below 0 leaves the key out. */
+struct part_says {
+    int no, count, tensors;
+    const char *tensor;
+};
+
+static void write_part(const char *folder, const char *name, const struct part_says *says)
+{
+    struct wm_buffer b = WM_BUFFER(1 << 12);
+    char path[256];
+    const int values[] = {says->no, says->count, says->tensors};
+    static const char *const keys[] = {"split.no", "split.count", "split.tensors.count"};
+    uint64_t n = says->no == 0;
+    for (int i = 0; i < 3; i++)
+        n += values[i] >= 0;
+    gguf_head(&b, 1, n);
+    for (int i = 0; i < 3; i++)
+        if (values[i] >= 0)
+            gguf_pair_u32(&b, keys[i], (uint32_t)values[i]);
+    if (says->no == 0)
+        gguf_pair_u32(&b, "of.the.first", 7);
+    gguf_tensor(&b, says->tensor, 4, 1, 0, 0);
+    gguf_pad(&b);
+    gguf_uint(&b, 0, 8);
+    gguf_uint(&b, 0, 8);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b.data, 1, b.len, f), b.len);
+    fclose(f);
+    wm_buffer_free(&b);
+}
+
+static const struct {
+    struct part_says first, second;
+    const char *second_name, *open, *says; /* says NULL: it opens */
+} splits[] = {
+    {{0, 2, 2, "a"}, {1, 2, 2, "b"}, "m-00002-of-00002.gguf", "m-00001-of-00002.gguf", NULL},
+    {{0, 2, 2, "a"}, {1, 2, 2, "b"}, "m-00002-of-00002.gguf", "m-00002-of-00002.gguf", NULL},
+    {{0, 2, 2, "a"}, {1, 2, 2, "b"}, "n-00002-of-00002.gguf", "m-00001-of-00002.gguf", "part 2 of 2"},
+    {{0, 2, 2, "a"}, {1, 2, 2, "b"}, "m-00002-of-00002.gguf", "renamed.gguf", "give it back its name"},
+    {{0, 2, 2, "a"},
+     {0, 2, 2, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.no is 0 where 1"},
+    {{0, 2, 2, "a"},
+     {1, 3, 2, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.count is 3 where 2"},
+    {{0, 2, 2, "a"},
+     {1, -1, 2, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.count is missing"},
+    {{0, 2, 2, "a"},
+     {1, 2, 3, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.tensors.count is 3 where 2"},
+    {{0, 2, 3, "a"}, {1, 2, 3, "b"}, "m-00002-of-00002.gguf", "m-00001-of-00002.gguf", "hold 2 tensors"},
+    {{0, 2, -1, "a"},
+     {1, 2, 2, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.tensors.count is missing"},
+    {{0, 2, 2, "a"}, {1, 2, 2, "a"}, "m-00002-of-00002.gguf", "m-00001-of-00002.gguf", "a comes twice"},
+    {{0, 70000, 2, "a"},
+     {1, 2, 2, "b"},
+     "m-00002-of-00002.gguf",
+     "m-00001-of-00002.gguf",
+     "split.count must be"},
+};
+
+static void any_part_opens_all_or_says_which_is_wrong(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/wm_parts_XXXXXX", path[256];
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < COUNT(splits); i++) {
+        static const char *const names[] = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf",
+                                            "n-00002-of-00002.gguf", "renamed.gguf"};
+        struct wm_model_file *f = NULL;
+        struct wm_error err = WM_ERROR_INIT;
+        write_part(folder, names[0], &splits[i].first);
+        write_part(folder, names[3], &splits[i].first);
+        write_part(folder, splits[i].second_name, &splits[i].second);
+        snprintf(path, sizeof path, "%s/%s", folder, splits[i].open);
+        enum wm_status st = wm_model_file_open(path, &f, &err);
+        if ((st == WM_OK) != !splits[i].says || (splits[i].says && !strstr(err.text, splits[i].says)))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, err.text, splits[i].says);
+        if (f) {
+            assert_string_equal(wm_model_file_form(f), "GGUF 3, 2 files");
+            assert_int_equal(wm_model_file_tensors(f), 2);
+            assert_non_null(strstr(wm_model_file_tensor(f, "b")->file, "00002-of-00002"));
+            assert_non_null(wm_model_file_meta(f, "of.the.first"));
+        }
+        wm_model_file_close(f);
+        for (size_t n = 0; n < COUNT(names); n++) {
+            snprintf(path, sizeof path, "%s/%s", folder, names[n]);
+            remove(path);
+        }
+    }
+    rmdir(folder);
+}
+
 /* --- mutations ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t next_random(uint32_t *s)
@@ -408,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_model_that_lacks_a_part_is_refused_by_name),
         cmocka_unit_test(an_end_token_outside_the_vocabulary_is_refused),
         cmocka_unit_test(verify_finds_numbers_that_are_none),
+        cmocka_unit_test(any_part_opens_all_or_says_which_is_wrong),
         cmocka_unit_test(mutated_heads_never_crash),
         cmocka_unit_test(mutated_golden_files_never_crash),
     };

@@ -244,6 +244,54 @@ static void a_folder_gives_its_documents_and_needs_its_weights(void **state)
     wm_buffer_free(&file);
 }
 
+struct heard {
+    char sentence[1024];
+    int sentences, percent, steps;
+};
+
+static void hear(void *arg, const char *sentence)
+{
+    struct heard *h = arg;
+    h->sentences++;
+    snprintf(h->sentence, sizeof h->sentence, "%s", sentence);
+}
+
+static void advance(void *arg, int percent)
+{
+    struct heard *h = arg;
+    assert_true(percent > h->percent && percent <= 100);
+    h->percent = percent;
+    h->steps++;
+}
+
+static void verify_names_the_scale_that_is_no_number_and_shows_how_far_it_is(void **state)
+{
+    (void)state;
+    static const char name[] = "model.layers.1.feed_forward.experts.1.up_proj.weight_scale";
+    static const uint16_t nan = 0x7fc0;
+    struct tiny_tensors list;
+    struct wm_model_file *f;
+    struct wm_verified v;
+    struct heard heard = {0};
+    struct wm_error err = WM_ERROR_INIT;
+    const struct wm_verify_watch watch = {.found = hear, .progress = advance, .arg = &heard};
+    tiny4_tensors(&list, TINY_SINGLE_FP8);
+    struct wm_buffer file = tiny_safetensors(&list);
+    assert_int_equal(tiny4_open(tiny4_config, &file, &f, &err), WM_OK);
+    memcpy((char *)wm_model_file_tensor(f, name)->data + 6, &nan, sizeof nan); /* our own buffer */
+    assert_int_equal(wm_model_file_verify(f, &watch, &v, &err), WM_OK);
+    assert_int_equal(v.bad_tensors, 1);
+    assert_int_equal(v.tensors, list.n);
+    assert_int_equal(heard.sentences, 1);
+    assert_non_null(strstr(heard.sentence, name));
+    assert_non_null(strstr(heard.sentence, "model.safetensors"));
+    assert_non_null(strstr(heard.sentence, "element 3"));
+    assert_int_equal(heard.percent, 100);
+    assert_true(heard.steps > 10);
+    wm_model_file_close(f);
+    wm_buffer_free(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(lengths_of_the_header_that_the_file_cannot_hold_are_refused),
         cmocka_unit_test(headers_that_break_the_form_are_refused_with_their_reason),
+        cmocka_unit_test(verify_names_the_scale_that_is_no_number_and_shows_how_far_it_is),
         cmocka_unit_test(an_index_is_believed_in_nothing),
         cmocka_unit_test(a_folder_gives_its_documents_and_needs_its_weights),
     };
