@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/tool_calls.h"
+
 enum { MAX_MESSAGES = 100000, MAX_TEXT = 16 << 20, MAX_PICTURES = 1024 };
 
 /* --- pictures ------------------------------------------------------------------------------------------------------ */
@@ -73,6 +75,7 @@ static enum wm_status add_ids(const struct wm_prompt_reader *r, const json_t *id
 /* A message being read: its text, and where its pictures and joints are. */
 struct content {
     struct wm_buffer text;
+    size_t begin; /* of the text that the message brings itself: what stands before tells of tools */
     size_t first; /* of its pictures, within the prompt's */
     struct wm_chat_picture *joints;
     bool *seen; /* joint i is a picture */
@@ -103,7 +106,7 @@ static enum wm_status read_part(const struct wm_prompt_reader *r, const json_t *
     const json_t *text = json_object_get(part, "text"), *image = json_object_get(part, "image_url");
     const json_t *url = json_is_object(image) ? json_object_get(image, "url") : image;
     if (json_is_string(text)) {
-        enum wm_status st = c->text.len ? add_joint(c, false) : WM_OK;
+        enum wm_status st = c->text.len > c->begin ? add_joint(c, false) : WM_OK;
         return st == WM_OK ? wm_buffer_add(&c->text, json_string_value(text), json_string_length(text)) : st;
     }
     if (!json_is_string(url))
@@ -126,6 +129,28 @@ static enum wm_status read_content(const struct wm_prompt_reader *r, const json_
     return st;
 }
 
+/* The calls of an assistant's message, behind its text. */
+static enum wm_status read_calls(const json_t *calls, struct content *c, struct wm_error *err)
+{
+    size_t n = json_array_size(calls);
+    struct wm_tool_call list[WM_TOOL_CALLS_MAX];
+    if (n > WM_TOOL_CALLS_MAX)
+        return wm_fail(err, WM_ELIMIT, "\"tool_calls\": %zu calls, at most %d are taken", n,
+                       WM_TOOL_CALLS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *function = json_object_get(json_array_get(calls, i), "function");
+        const json_t *name = json_object_get(function, "name"),
+                     *arguments = json_object_get(function, "arguments");
+        if (!json_is_string(name) || !json_is_string(arguments))
+            return wm_fail(err, WM_EINVAL,
+                           "\"tool_calls\": call %zu needs function.name and function.arguments", i);
+        /* only read below */
+        list[i] =
+            (struct wm_tool_call){(char *)json_string_value(name), (char *)json_string_value(arguments)};
+    }
+    return wm_tool_calls_text(list, n, &c->text, err);
+}
+
 static enum wm_status read_role(const json_t *message, enum wm_role *role)
 {
     static const struct {
@@ -145,15 +170,37 @@ static enum wm_status read_role(const json_t *message, enum wm_role *role)
     return WM_EINVAL;
 }
 
+/* What a message begins with because there are tools: `*tools` is NULL once the model has been told of them. */
+static enum wm_status tell_of_tools(enum wm_role role, const json_t **tools, struct content *c,
+                                    struct wm_error *err)
+{
+    const json_t *told = *tools;
+    if (told && role == WM_ROLE_SYSTEM)
+        return wm_buffer_puts(&c->text, wm_tools_system);
+    if (!told || role != WM_ROLE_USER)
+        return WM_OK;
+    *tools = NULL;
+    return wm_tools_text(told, &c->text, err);
+}
+
 static enum wm_status add_message(const struct wm_prompt_reader *r, const json_t *message, bool first,
-                                  struct content *c, struct wm_prompt *out, struct wm_error *err)
+                                  const json_t **tools, struct content *c, struct wm_prompt *out,
+                                  struct wm_error *err)
 {
     struct wm_chat_message m = {0};
+    const json_t *content = json_object_get(message, "content"),
+                 *calls = json_object_get(message, "tool_calls");
     c->text.len = c->n = 0;
     c->first = out->n_pictures;
     enum wm_status st = read_role(message, &m.role);
     if (st == WM_OK)
-        st = read_content(r, json_object_get(message, "content"), c, out, err);
+        st = tell_of_tools(m.role, tools, c, err);
+    c->begin = c->text.len;
+    m.calls = m.role == WM_ROLE_ASSISTANT && json_array_size(calls) > 0;
+    if (st == WM_OK && !(m.calls && (!content || json_is_null(content))))
+        st = read_content(r, content, c, out, err);
+    if (st == WM_OK && m.calls)
+        st = read_calls(calls, c, err);
     if (st != WM_OK)
         return st;
     for (size_t i = 0, picture = c->first; i < c->n; i++)
@@ -167,7 +214,7 @@ static enum wm_status add_message(const struct wm_prompt_reader *r, const json_t
 }
 
 static enum wm_status add_messages(const struct wm_prompt_reader *r, const json_t *messages,
-                                   struct wm_prompt *out, struct wm_error *err)
+                                   const json_t *tools, struct wm_prompt *out, struct wm_error *err)
 {
     size_t n = json_array_size(messages);
     if (!r->chat)
@@ -177,7 +224,7 @@ static enum wm_status add_messages(const struct wm_prompt_reader *r, const json_
     enum wm_status st = WM_OK;
     struct content c = {.text = WM_BUFFER(MAX_TEXT)};
     for (size_t i = 0; i < n && st == WM_OK; i++) {
-        st = add_message(r, json_array_get(messages, i), i == 0, &c, out, err);
+        st = add_message(r, json_array_get(messages, i), i == 0, &tools, &c, out, err);
         if (st != WM_OK)
             wm_fail(err, st,
                     "\"messages\": message %zu must have the role system, user, assistant or tool and a "
@@ -205,7 +252,7 @@ enum wm_status wm_prompt_from_json(const struct wm_prompt_reader *reader, const 
         return wm_tokenizer_encode(reader->tokenizer, json_string_value(text), json_string_length(text),
                                    &out->tokens, err);
     if (json_is_array(messages))
-        return add_messages(reader, messages, out, err);
+        return add_messages(reader, messages, json_object_get(prompt, "tools"), out, err);
     return wm_fail(err, WM_EINVAL,
                    "the input must be an object with \"ids\" (a list), \"text\" or \"messages\" (a list)");
 }

@@ -1,11 +1,13 @@
 /* chat_test.c -- conversations as tokens, against the models' own templates and Meta's code. */
 #include "tests/engine/golden.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/chat.h"
 #include "engine/prompt_json.h"
+#include "engine/tool_calls.h"
 
 enum { MAX_MESSAGES = 64, MAX_PARTS = 16, TILE_TOKENS = 144 };
 
@@ -438,6 +440,11 @@ static const struct {
     {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"audio\"}]}]}", 0, 0, "message 0"},
     {"{\"messages\":[{\"role\":\"king\",\"content\":\"a\"}]}", 0, 0, "message 0"},
     {"{\"messages\":[{\"role\":\"user\"}]}", 0, 0, "message 0"},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":{}}", 0, 0, "\"tools\""},
+    {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", 0, 0, "call 0"},
+    {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"a\",\"arguments\":\"[]"
+     "\"}}]}]}",
+     0, 0, "call 0"},
     {"{\"message\":1}", 0, 0, "\"ids\""},
 };
 
@@ -460,6 +467,53 @@ static void a_prompt_names_its_pictures_by_path(void **state)
         wm_prompt_free(&p);
         json_decref(json);
     }
+    free_small(&s);
+}
+
+static void read_prompt(const struct wm_prompt_reader *reader, const char *text, struct wm_prompt *out)
+{
+    struct wm_error err = WM_ERROR_INIT;
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    if (wm_prompt_from_json(reader, json, out, &err) != WM_OK)
+        fail_msg("%s", err.text);
+    json_decref(json);
+}
+
+/* Tools stand before the first user's text, and are told once; calls are the assistant's text. */
+static void tools_and_calls_become_texts(void **state)
+{
+    (void)state;
+    static const char with_tools[] =
+        "{\"tools\":[\"sa\"],\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
+        "\"content\":\"a\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\","
+        "\"function\":"
+        "{\"name\":\"sas\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\",\"content\":\"aa\"},"
+        "{\"role\":\"user\",\"content\":\"s\"}]}";
+    struct small s = small_chat(SMALL(LLAMA4_TEXT), NULL, 0);
+    struct wm_prompt_reader reader = {.tokenizer = s.tokenizer, .chat = s.chat, .chat_error = &s.err};
+    struct wm_prompt got = {0}, want = {0};
+    struct wm_buffer told = WM_BUFFER(4096);
+    json_t *tools = json_loads("[\"sa\"]", 0, NULL), *expanded, *text;
+    assert_int_equal(wm_tools_text(tools, &told, &s.err), WM_OK);
+    assert_int_equal(wm_buffer_puts(&told, "a"), WM_OK);
+    text = json_stringn(told.data, told.len);
+    expanded = json_pack("{s:[{s:s,s:s},{s:s,s:o},{s:s,s:s},{s:s,s:s},{s:s,s:s}]}", "messages", "role",
+                         "system", "content", "Environment: ipython\ns", "role", "user", "content", text,
+                         "role", "assistant", "content", "{\"name\": \"sas\", \"parameters\": {\"a\": 1}}",
+                         "role", "tool", "content", "aa", "role", "user", "content", "s");
+    char *dumped = json_dumps(expanded, 0);
+    read_prompt(&reader, with_tools, &got);
+    read_prompt(&reader, dumped, &want);
+    assert_int_equal(got.tokens.n, want.tokens.n);
+    assert_memory_equal(got.tokens.ids, want.tokens.ids, want.tokens.n * sizeof *want.tokens.ids);
+    free(dumped);
+    json_decref(expanded);
+    json_decref(tools);
+    wm_buffer_free(&told);
+    wm_prompt_free(&got);
+    wm_prompt_free(&want);
     free_small(&s);
 }
 
@@ -490,6 +544,7 @@ int main(void)
         cmocka_unit_test(a_picture_is_a_block_of_slots_and_separators),
         cmocka_unit_test(a_picture_that_cannot_be_shown_is_one_sentence),
         cmocka_unit_test(a_prompt_names_its_pictures_by_path),
+        cmocka_unit_test(tools_and_calls_become_texts),
         cmocka_unit_test(without_eyes_a_prompt_with_pictures_is_refused),
     };
     return cmocka_run_group_tests(tests, open_sources, close_sources);
