@@ -1,4 +1,4 @@
-/* picture_resize.c -- other sizes of a picture, with the very pixels that the models were trained on.
+/* picture_resize.c -- other sizes of a picture, with the very pixels that the reference gives.
  *
  * WHY     Meta's transform resizes by Pillow (BILINEAR, which always smooths when it shrinks); another resizer is off by one
  *         level in many pixels, and then nothing downstream can be compared to the bit.
@@ -6,7 +6,7 @@
  * HOW     Each pixel of the result is a weighted mean of the pixels around its place in the original: a triangle as
  *         wide as one pixel of the larger scale, cut off at the border, normalised in double and rounded to 22 bits behind the
  *         point. First along each row, rounded to 8 bits, then down the columns, or the other way round where the height
- *         shrinks by more than twice what the width does; a direction in which the size stays is left out.
+ *         shrinks by more than twice what the width does.
  *         (source: Resample.c of Pillow 13. Up to Pillow 12 rows always came first: one level apart in some pixels of
  *         pictures much higher than wide.)
  *
