@@ -1,6 +1,7 @@
 /* types_test.c -- dequantised blocks have exactly the values that the formats define. */
 #include "tests/check.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,75 @@ static void every_type_has_its_golden_values(void **state)
     free(g.data);
 }
 
+/* Blocks of zeros but for a few bytes, worked out by hand from the formats' descriptions: the corners of each field. */
+#define ONE(at)                                                                                              \
+    {                                                                                                        \
+        (at) + 1, 0x3c                                                                                       \
+    }
+#define TWO(at)                                                                                              \
+    {                                                                                                        \
+        (at) + 1, 0x40                                                                                       \
+    }
+static const struct {
+    enum wm_type type;
+    struct {
+        int at;
+        uint8_t byte;
+    } set[9];
+    int element;
+    float want;
+} BLOCKS[] = {
+    {WM_TYPE_BF16, {{0, 0xc0}, {1, 0x3f}}, 0, 1.5f},
+    {WM_TYPE_Q4_0, {ONE(0), {7, 0x7c}}, 5, 4},
+    {WM_TYPE_Q4_0, {ONE(0), {7, 0x7c}}, 21, -1},
+    {WM_TYPE_Q4_1, {ONE(0), TWO(2), {4, 0x31}}, 0, 3},
+    {WM_TYPE_Q4_1, {ONE(0), TWO(2), {4, 0x31}}, 16, 5},
+    {WM_TYPE_Q5_0, {ONE(0), {2, 0x08}, {9, 0x5a}}, 3, 10},
+    {WM_TYPE_Q5_0, {ONE(0), {2, 0x08}, {9, 0x5a}}, 19, -11},
+    {WM_TYPE_Q5_0, {ONE(0), {4, 0x08}, {9, 0x5a}}, 19, 5},
+    {WM_TYPE_Q5_1, {ONE(0), TWO(2), {4, 0x01}, {8, 0x0f}}, 0, 33},
+    {WM_TYPE_Q5_1, {ONE(0), TWO(2), {7, 0x80}, {23, 0xf0}}, 31, 33},
+    {WM_TYPE_Q8_0, {ONE(0), {33, 0x80}}, 31, -128},
+    {WM_TYPE_Q2_K, {ONE(80), TWO(82), {8, 0x53}, {50, 0x02}}, 130, -4},
+    {WM_TYPE_Q2_K, {ONE(80), TWO(82), {3, 0x11}, {34, 0x0c}}, 50, 1},
+    {WM_TYPE_Q3_K, {ONE(108), {96, 0x05}, {104, 0x02}, {32, 0x03}}, 0, -5},
+    {WM_TYPE_Q3_K, {ONE(108), {96, 0x05}, {104, 0x02}, {32, 0x03}, {0, 0x01}}, 0, 15},
+    {WM_TYPE_Q3_K, {ONE(108), {103, 0xf0}, {107, 0xc0}, {95, 0xc0}, {31, 0x80}}, 255, 93},
+    {WM_TYPE_Q4_K, {ONE(0), TWO(2), {4, 0x3f}, {8, 0x02}, {16, 0x0f}}, 0, 941},
+    {WM_TYPE_Q4_K, {ONE(0), TWO(2), {7, 0xc0}, {11, 0x40}, {15, 0x2a}, {143, 0x70}}, 255, 370},
+    {WM_TYPE_Q5_K, {ONE(0), TWO(2), {7, 0xc0}, {11, 0x40}, {15, 0x2a}, {47, 0x80}, {175, 0x70}}, 255, 1298},
+    {WM_TYPE_Q6_K, {ONE(208), {127, 0x50}, {191, 0x80}, {207, 0xfe}}, 255, -10},
+    {WM_TYPE_IQ4_NL, {ONE(0), {6, 0x1f}}, 4, 113},
+    {WM_TYPE_IQ4_NL, {ONE(0), {6, 0x1f}}, 20, -104},
+    {WM_TYPE_IQ4_XS, {ONE(0), {3, 0x80}, {7, 0x90}}, 255, -1143},
+    {WM_TYPE_IQ4_XS, {ONE(0), {2, 0x03}, {4, 0x0f}, {8, 0x08}}, 0, 31},
+    {WM_TYPE_F8_E4M3, {{0, 0x01}}, 0, 0x1p-9f},
+    {WM_TYPE_F8_E4M3, {{0, 0x87}}, 0, -7 * 0x1p-9f},
+    {WM_TYPE_F8_E4M3, {{0, 0x08}}, 0, 0x1p-6f},
+    {WM_TYPE_F8_E4M3, {{0, 0x3c}}, 0, 1.5f},
+    {WM_TYPE_F8_E4M3, {{0, 0xfe}}, 0, -448},
+};
+
+static void blocks_worked_out_by_hand_have_their_values(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(BLOCKS); i++) {
+        const struct wm_type_info *info = wm_type_info(BLOCKS[i].type);
+        uint8_t block[256] = {0};
+        float out[256];
+        for (size_t j = 0; j < COUNT(BLOCKS[i].set); j++)
+            block[BLOCKS[i].set[j].at] |= BLOCKS[i].set[j].byte;
+        assert_true(info->bytes <= sizeof block && info->block <= COUNT(out));
+        wm_dequantize(info->type, block, info->block, out);
+        if (memcmp(&out[BLOCKS[i].element], &BLOCKS[i].want, sizeof *out) != 0)
+            fail_msg("case %zu: element %d of a block of %s is %g, should be %g", i, BLOCKS[i].element,
+                     info->name, (double)out[BLOCKS[i].element], (double)BLOCKS[i].want);
+    }
+    float nan[2];
+    wm_dequantize(WM_TYPE_F8_E4M3, "\x7f\xff", 2, nan);
+    assert_true(isnan(nan[0]) && isnan(nan[1]));
+}
+
 static void f32_is_copied_bit_for_bit(void **state)
 {
     (void)state;
@@ -131,6 +201,7 @@ static void an_unknown_type_is_not_found(void **state)
     (void)state;
     assert_null(wm_type_info(4));
     assert_null(wm_type_info(999));
+    assert_null(wm_type_info(1002));
     assert_string_equal(wm_type_info(3)->name, "Q4_1");
 }
 
@@ -138,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_has_its_golden_values),
+        cmocka_unit_test(blocks_worked_out_by_hand_have_their_values),
         cmocka_unit_test(f32_is_copied_bit_for_bit),
         cmocka_unit_test(i4_counts_from_the_lowest_nibble_of_a_word),
         cmocka_unit_test(half_floats_have_their_edges),
