@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/verify.h"
 
@@ -156,6 +158,41 @@ static void headers_that_break_the_form_are_refused_with_their_reason(void **sta
     wm_buffer_free(&b);
 }
 
+/* A model of 64 GiB, all of it a hole in a file: opening it must touch the header and what the kernel reads ahead, no more. */
+static void a_large_file_opens_without_being_read(void **state)
+{
+    (void)state;
+    enum { BEHIND_HEADER = 16 << 20 };
+    static const char header[] =
+        "{\"t\":{\"dtype\":\"BF16\",\"shape\":[2097152,16384],\"data_offsets\":[0,68719476736]}}";
+    static unsigned char resident[(1 << 30) / 4096];
+    char path[] = "/tmp/wm_large_XXXXXX.safetensors";
+    struct wm_buffer head = tiny_header(header, 0);
+    int fd = mkstemps(path, (int)strlen(".safetensors"));
+    assert_true(fd >= 0);
+    bool sparse = write(fd, head.data, head.len) == (ssize_t)head.len &&
+                  ftruncate(fd, (off_t)head.len + 68719476736) == 0;
+    close(fd);
+    wm_buffer_free(&head);
+    if (!sparse) {
+        unlink(path);
+        SKIP("the folder of temporary files takes no file of 64 GiB");
+    }
+    struct wm_model_file *f = NULL;
+    struct wm_error err = WM_ERROR_INIT;
+    enum wm_status st = wm_model_file_open(path, &f, &err);
+    unlink(path);
+    if (st != WM_OK)
+        fail_msg("%s", err.text);
+    const struct wm_tensor *t = wm_model_file_tensor(f, "t");
+    assert_int_equal(t->bytes, 68719476736);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)t->data + BEHIND_HEADER;
+    assert_int_equal(mincore((void *)(at / page * page), 1 << 30, resident), 0);
+    for (size_t i = 0; i < COUNT(resident) && i < (1 << 30) / page; i++)
+        assert_int_equal(resident[i] & 1, 0);
+    wm_model_file_close(f);
+}
+
 /* --- folders ------------------------------------------------------------------------------------------------------------- */
 
 /* Files of 16 bytes of data. */
@@ -298,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_whole_file_is_read),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(lengths_of_the_header_that_the_file_cannot_hold_are_refused),
+        cmocka_unit_test(a_large_file_opens_without_being_read),
         cmocka_unit_test(headers_that_break_the_form_are_refused_with_their_reason),
         cmocka_unit_test(verify_names_the_scale_that_is_no_number_and_shows_how_far_it_is),
         cmocka_unit_test(an_index_is_believed_in_nothing),
