@@ -1,4 +1,4 @@
-/* arch_config.c -- the architecture from a Hugging Face config.json (and a picture's tiles from preprocessor_config.json).
+/* arch_config.c -- the architecture from a Hugging Face config.json; its vision tower: arch_config_vision.c.
  *
  * WHY     The same model is written in several ways: the joint model keeps its text under text_config, the text model alone at the top;
  *         transformers 5 writes rope_parameters where 4 wrote rope_theta and rope_scaling; lists of layers stand in for intervals; and
@@ -12,11 +12,9 @@
  *
  * LIMITS  Llama4ForConditionalGeneration, Llama4ForCausalLM, LlamaForCausalLM. Rope: none, linear, llama3. No biases in the text model.
  */
-#include <math.h>
 #include <string.h>
 
 #include "engine/arch_parts.h"
-#include "engine/config_json.h"
 
 enum {
     CHUNK = 8192, /* the class's defaults */
@@ -29,25 +27,12 @@ enum {
     CONTEXT = 131072,
     LLAMA_CONTEXT = 2048
 };
-static const double temperature_scale = 0.1, llama4_rope_base = 500000, llama_rope_base = 10000,
-                    vision_rope_base = 10000, max_rope_base = 1e12;
+static const double temperature_scale = 0.1, llama4_rope_base = 500000, llama_rope_base = 10000;
 
 /* There, and null: not the same as absent where the class has a default of its own. */
 static bool is_null(const struct wm_config *c, const char *key)
 {
     return json_is_null(json_object_get(c->object, key));
-}
-
-/* The config of a part; `inner` is filled in. */
-static enum wm_status open_part(const struct wm_config *c, const char *key, const char *path,
-                                struct wm_config *inner)
-{
-    *inner =
-        (struct wm_config){.name = c->name, .path = path, .object = wm_config_get(c, key), .err = c->err};
-    return json_is_object(inner->object)
-               ? WM_OK
-               : wm_fail(c->err, WM_EFORMAT, "%s: config key %s%s is missing or not an object", c->name,
-                         c->path, key);
 }
 
 /* --- rope ------------------------------------------------------------------------------------------------------------ */
@@ -84,14 +69,14 @@ static enum wm_status read_rope(const struct wm_config *text, double default_bas
     struct wm_config rope;
     double whole;
     bool newer = wm_config_get(text, "rope_parameters") != NULL;
-    enum wm_status st = wm_config_real(text, "rope_theta", 1, max_rope_base, default_base, &a->rope_base);
+    enum wm_status st = wm_config_real(text, "rope_theta", 1, WM_MAX_ROPE_BASE, default_base, &a->rope_base);
     if (st == WM_OK)
         st = wm_config_real(text, "partial_rotary_factor", 1, 1, 1, &whole);
     if (st == WM_OK && (newer || wm_config_get(text, "rope_scaling"))) {
-        st = open_part(text, newer ? "rope_parameters" : "rope_scaling",
-                       newer ? "rope_parameters." : "rope_scaling.", &rope);
+        st = wm_config_part(text, newer ? "rope_parameters" : "rope_scaling",
+                            newer ? "rope_parameters." : "rope_scaling.", &rope);
         if (st == WM_OK)
-            st = wm_config_real(&rope, "rope_theta", 1, max_rope_base, a->rope_base, &a->rope_base);
+            st = wm_config_real(&rope, "rope_theta", 1, WM_MAX_ROPE_BASE, a->rope_base, &a->rope_base);
         if (st == WM_OK)
             st = read_rope_rule(&rope, &scaling);
     }
@@ -298,108 +283,6 @@ static enum wm_status read_llama4_text(const struct wm_config *c, struct wm_arch
     return st == WM_OK ? read_rope(c, llama4_rope_base, a) : st;
 }
 
-/* --- the vision tower ------------------------------------------------------------------------------------------------- */
-
-/* pixel_shuffle_ratio 0.5 joins 2 x 2 patches. */
-static enum wm_status read_shuffle(const struct wm_config *c, struct wm_vision_arch *v)
-{
-    double ratio = 0;
-    enum wm_status st = wm_config_real(c, "pixel_shuffle_ratio", 1.0 / WM_MAX_TILE_SIDE, 1, 0.5, &ratio);
-    if (st != WM_OK)
-        return st;
-    v->shuffle = (int32_t)lround(1 / ratio);
-    return fabs(ratio * v->shuffle - 1) < 1e-6
-               ? WM_OK
-               : wm_fail(c->err, WM_EUNSUPPORTED,
-                         "%s: config key %spixel_shuffle_ratio is %g, not one part of a whole", c->name,
-                         c->path, ratio);
-}
-
-static enum wm_status read_vision_sizes(const struct wm_config *c, struct wm_vision_arch *v)
-{
-    int32_t channels, again;
-    enum wm_status st = wm_config_size(c, "num_hidden_layers", 1, WM_MAX_LAYERS, 0, &v->layers);
-    if (st == WM_OK)
-        st = wm_config_size(c, "hidden_size", 1, WM_MAX_WIDTH, 0, &v->width);
-    if (st == WM_OK)
-        st = wm_config_size(c, "num_attention_heads", 1, WM_MAX_HEADS, 0, &v->heads);
-    if (st == WM_OK)
-        st = wm_config_size(c, "intermediate_size", 1, WM_MAX_WIDTH, 0, &v->hidden);
-    if (st == WM_OK)
-        st = wm_config_size(c, "image_size", 1, WM_MAX_TILE_SIDE, 0, &v->image);
-    if (st == WM_OK)
-        st = wm_config_size(c, "patch_size", 1, WM_MAX_TILE_SIDE, 0, &v->patch);
-    if (st == WM_OK)
-        st = wm_config_size(c, "num_channels", 3, 3, 3, &channels);
-    if (st == WM_OK)
-        st = wm_config_size(c, "projector_input_dim", 1, WM_MAX_WIDTH, 0, &v->adapter_hidden);
-    if (st == WM_OK)
-        st = wm_config_size(c, "projector_output_dim", 1, WM_MAX_WIDTH, 0, &v->out);
-    if (st == WM_OK)
-        st = wm_config_size(c, "vision_output_dim", v->out, v->out, v->out, &again);
-    return st;
-}
-
-static enum wm_status read_vision(const struct wm_config *c, struct wm_vision_arch *v)
-{
-    struct wm_config rope;
-    bool bias = false;
-    enum wm_status st = read_vision_sizes(c, v);
-    if (st == WM_OK)
-        st = read_shuffle(c, v);
-    if (st == WM_OK)
-        st = wm_config_real(c, "norm_eps", 0, 1, 1e-5, &v->eps);
-    if (st == WM_OK)
-        st = wm_config_real(c, "rope_theta", 1, max_rope_base, vision_rope_base, &v->rope_base);
-    if (st == WM_OK && wm_config_get(c, "rope_parameters")) {
-        st = open_part(c, "rope_parameters", "vision_config.rope_parameters.", &rope);
-        if (st == WM_OK)
-            st = wm_config_real(&rope, "rope_theta", 1, max_rope_base, v->rope_base, &v->rope_base);
-    }
-    if (st == WM_OK)
-        st = wm_config_only(c, "hidden_act", "gelu");
-    if (st == WM_OK)
-        st = wm_config_bool(c, "multi_modal_projector_bias", false, &bias);
-    if (st == WM_OK && bias)
-        st = wm_fail(c->err, WM_EUNSUPPORTED,
-                     "%s: config key %smulti_modal_projector_bias is true; this build has no bias there",
-                     c->name, c->path);
-    if (st == WM_OK && v->hidden != (int64_t)v->width * v->shuffle * v->shuffle)
-        st = wm_fail(
-            c->err, WM_EUNSUPPORTED,
-            "%s: config key %sintermediate_size is %d where the adapter takes %lld (hidden_size x %d x %d)",
-            c->name, c->path, v->hidden, (long long)v->width * v->shuffle * v->shuffle, v->shuffle,
-            v->shuffle);
-    v->max_tiles = WM_DEFAULT_MAX_TILES;
-    return st;
-}
-
-enum wm_status wm_arch_from_preprocessor(const char *name, const char *text, size_t len, struct wm_arch *out,
-                                         struct wm_error *err)
-{
-    static const char *const sides[] = {"height", "width"};
-    json_t *root = NULL;
-    enum wm_status st = wm_config_parse(name, text, len, &root, err);
-    if (st != WM_OK)
-        return st;
-    struct wm_config c = {.name = name, .path = "(preprocessor) ", .object = root, .err = err}, size;
-    st = wm_config_size(&c, "max_patches", 1, WM_MAX_TILES, WM_DEFAULT_MAX_TILES, &out->vision.max_tiles);
-    if (st == WM_OK && wm_config_get(&c, "size"))
-        st = open_part(&c, "size", "(preprocessor) size.", &size);
-    for (int i = 0; i < 2 && st == WM_OK && wm_config_get(&c, "size"); i++) {
-        int32_t side = 0;
-        st = wm_config_size(&size, sides[i], 1, WM_MAX_TILE_SIDE, out->vision.image, &side);
-        if (st == WM_OK && side != out->vision.image)
-            st = wm_fail(
-                err, WM_EFORMAT,
-                "%s: preprocessor_config.json cuts tiles of %d pixels, the vision tower of config.json takes "
-                "%d",
-                name, side, out->vision.image);
-    }
-    json_decref(root);
-    return st;
-}
-
 /* --- the whole -------------------------------------------------------------------------------------------------------- */
 
 /* What the config calls itself: the first of `architectures`, or model_type. */
@@ -423,7 +306,7 @@ static enum wm_status read_joint(const struct wm_config *c, struct wm_arch *a)
 {
     struct wm_config text, vision;
     bool top = false;
-    enum wm_status st = open_part(c, "text_config", "text_config.", &text);
+    enum wm_status st = wm_config_part(c, "text_config", "text_config.", &text);
     if (st == WM_OK)
         st = read_llama4_text(&text, a);
     if (st == WM_OK)
@@ -431,9 +314,9 @@ static enum wm_status read_joint(const struct wm_config *c, struct wm_arch *a)
     if (st == WM_OK)
         st = wm_config_bool(&text, "tie_word_embeddings", top, &a->tied);
     if (st == WM_OK && wm_config_get(c, "vision_config")) {
-        st = open_part(c, "vision_config", "vision_config.", &vision);
+        st = wm_config_part(c, "vision_config", "vision_config.", &vision);
         if (st == WM_OK)
-            st = read_vision(&vision, &a->vision);
+            st = wm_arch_vision_from_config(&vision, &a->vision);
     }
     return st;
 }

@@ -165,7 +165,8 @@ static enum wm_status read_rope(struct keys *k, struct wm_arch *a)
                      "rotated here",
                      wm_model_file_name(k->f), k->prefix, rotated, a->head_dim);
     if (st == WM_OK)
-        st = wm_model_file_float(k->f, key(k, "rope.freq_base"), 1, 1e12, 10000, &a->rope_base, k->err);
+        st = wm_model_file_float(k->f, key(k, "rope.freq_base"), 1, WM_MAX_ROPE_BASE, 10000, &a->rope_base,
+                                 k->err);
     if (st == WM_OK)
         st = read_rope_rule(k, &scaling);
     if (st != WM_OK)

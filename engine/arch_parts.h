@@ -1,10 +1,12 @@
-/* arch_parts.h -- what the readers of architectures (arch_gguf.c, arch_mmproj.c, arch_config.c) share; arch.c calls them. */
+/* arch_parts.h -- what the readers of architectures (arch_gguf.c, arch_mmproj.c, arch_config*.c) share; arch.c calls them. */
 #ifndef WM_ENGINE_ARCH_PARTS_H
 #define WM_ENGINE_ARCH_PARTS_H
 
 #include "engine/arch.h"
+#include "engine/config_json.h"
 
 enum { WM_DEFAULT_MAX_TILES = 16 };
+#define WM_MAX_ROPE_BASE 1e12
 
 /* What is done to the angles of rope. */
 enum wm_rope_rule { WM_ROPE_RULE_NONE, WM_ROPE_RULE_LINEAR, WM_ROPE_RULE_LLAMA3 };
@@ -24,6 +26,7 @@ enum wm_status wm_arch_from_gguf(const struct wm_model_file *f, struct wm_arch *
 enum wm_status wm_arch_from_mmproj(const struct wm_model_file *f, struct wm_arch *out, struct wm_error *err);
 enum wm_status wm_arch_from_config_text(const char *name, const char *text, size_t len, struct wm_arch *out,
                                         struct wm_error *err);
+enum wm_status wm_arch_vision_from_config(const struct wm_config *c, struct wm_vision_arch *v);
 /* preprocessor_config.json: how many tiles a picture may have; its tile must be the tower's. */
 enum wm_status wm_arch_from_preprocessor(const char *name, const char *text, size_t len, struct wm_arch *out,
                                          struct wm_error *err);

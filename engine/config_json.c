@@ -31,6 +31,16 @@ const json_t *wm_config_get(const struct wm_config *c, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
+enum wm_status wm_config_part(const struct wm_config *c, const char *key, const char *path,
+                              struct wm_config *out)
+{
+    *out = (struct wm_config){.name = c->name, .path = path, .object = wm_config_get(c, key), .err = c->err};
+    return json_is_object(out->object)
+               ? WM_OK
+               : wm_fail(c->err, WM_EFORMAT, "%s: config key %s%s is missing or not an object", c->name,
+                         c->path, key);
+}
+
 static enum wm_status missing(const struct wm_config *c, const char *key)
 {
     return wm_fail(c->err, WM_EFORMAT, "%s: config key %s%s is missing", c->name, c->path, key);

@@ -27,6 +27,10 @@ enum wm_status wm_config_parse(const char *name, const char *text, size_t len, j
 /* The value, or NULL when it is absent or null. */
 const json_t *wm_config_get(const struct wm_config *c, const char *key);
 
+/* The object under `key`, which must be there; `path` is its own for the sentences, with a dot at the end. */
+enum wm_status wm_config_part(const struct wm_config *c, const char *key, const char *path,
+                              struct wm_config *out);
+
 /* A number within [min, max]; `fallback` when it is absent, or, when `fallback` lies outside, a sentence that it is missing. A real
  * without a fraction (8.0) is a whole number too: Python's programs write them so. */
 enum wm_status wm_config_int(const struct wm_config *c, const char *key, int64_t min, int64_t max,
