@@ -172,9 +172,7 @@ const struct wm_engine_info *wm_engine_info(const struct wm_engine *e)
 enum wm_status wm_engine_look(const struct wm_engine *e, const char *path, struct wm_picture *out,
                               struct wm_error *err)
 {
-    return e->model.vision ? wm_picture_look(&e->model.arch->vision, path, out, err)
-                           : wm_fail(err, WM_EUNSUPPORTED,
-                                     "%s has no vision tower: it cannot look at pictures", e->info.name);
+    return wm_model_look(&e->model, path, out, err);
 }
 
 static enum wm_status need_chat(const struct wm_engine *e, struct wm_error *err)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/picture_file.h"
+
 enum { MAX_DEFAULT_THREADS = 8, MAX_THREADS = 256, SAMPLED_BYTES = 4096 };
 
 /* Raise it when the same file would give other tokens or other KV than before. */
@@ -204,4 +206,12 @@ void wm_model_close(struct wm_model *m)
 size_t wm_model_weight_bytes(const struct wm_model *m)
 {
     return wm_program_weight_bytes(m->program) + (m->vision ? wm_vision_weight_bytes(m->vision) : 0);
+}
+
+enum wm_status wm_model_look(const struct wm_model *m, const char *path, struct wm_picture *out,
+                             struct wm_error *err)
+{
+    return m->arch->vision.layers
+               ? wm_picture_look(&m->arch->vision, path, out, err)
+               : wm_fail(err, WM_EUNSUPPORTED, "%s has no vision tower: it cannot look at pictures", m->name);
 }

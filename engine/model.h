@@ -51,8 +51,12 @@ enum wm_status wm_model_open(const struct wm_model_options *options, struct wm_m
                              struct wm_error *err);
 void wm_model_close(struct wm_model *m);
 
-size_t
-wm_model_weight_bytes(const struct wm_model *m); /* packed, beyond the mapping; grows as experts are used */
+/* As wm_engine_look. Any thread. */
+enum wm_status wm_model_look(const struct wm_model *m, const char *path, struct wm_picture *out,
+                             struct wm_error *err);
+
+/* Packed, beyond the mapping; grows as experts are used. */
+size_t wm_model_weight_bytes(const struct wm_model *m);
 
 /* The part of opening that believes nothing: files, architecture, tokenizer, chat format, shapes of all tensors; no weights are
  * packed. Takes both files, `projector` may be NULL; wm_model_close is due, also after a failure. */

@@ -89,6 +89,23 @@ const struct wm_model *wm_score_model(const struct wm_score *s)
     return &s->model;
 }
 
+static enum wm_status look(void *arg, const char *path, struct wm_picture *out, struct wm_error *err)
+{
+    return wm_model_look(arg, path, out, err);
+}
+
+enum wm_status wm_score_prompt(const struct wm_score *s, const json_t *prompt, struct wm_prompt *out,
+                               struct wm_error *err)
+{
+    const struct wm_model *m = &s->model;
+    struct wm_prompt_reader reader = {.tokenizer = m->tokenizer,
+                                      .chat = m->chat,
+                                      .chat_error = &m->chat_error,
+                                      .look = look,
+                                      .arg = (void *)m};
+    return wm_prompt_from_json(&reader, prompt, out, err);
+}
+
 /* --- pictures ---------------------------------------------------------------------------------------------------- */
 
 /* One picture into rows from *row on. */

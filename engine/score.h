@@ -6,6 +6,7 @@
 #define WM_ENGINE_SCORE_H
 
 #include "engine/model.h"
+#include "engine/prompt_json.h"
 #include "engine/tokens.h"
 
 struct wm_score; /* a model with room for one sequence, or several equal ones */
@@ -20,6 +21,10 @@ enum wm_status wm_score_open(const struct wm_score_options *options, struct wm_s
                              struct wm_error *err);
 void wm_score_close(struct wm_score *s); /* NULL is fine */
 const struct wm_model *wm_score_model(const struct wm_score *s);
+
+/* A prompt as JSON says it (prompt_json.h), with this model's tokenizer, chat format and eyes. */
+enum wm_status wm_score_prompt(const struct wm_score *s, const json_t *prompt, struct wm_prompt *out,
+                               struct wm_error *err);
 
 /* Shows it pictures: the next runs' ids hold their slots, in order, in place of those shown before. None: n is 0.
  * WM_EUNSUPPORTED: the model does not see. Else as wm_engine_look, and WM_EFORMAT for a file that has changed. */

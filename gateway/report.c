@@ -75,6 +75,23 @@ static void write_sessions(struct wm_app *app, struct wm_buffer *out)
     write_figures(out, figures, sizeof figures / sizeof *figures);
 }
 
+/* The same bytes by layer group: those that see the whole history, those that see the current chunk. */
+static void write_kv_groups(const struct wm_engine_stats *s, struct wm_buffer *out)
+{
+    const struct {
+        const char *labels;
+        const struct wm_kv_stats *kv;
+    } groups[] = {{"layers=\"global\"", &s->kv_global}, {"layers=\"local\"", &s->kv_local}};
+    wm_metric_head(out, "wingman_kv_group_used_bytes", "gauge", "KV cache in use by layer group");
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        wm_metric_value(out, "wingman_kv_group_used_bytes", groups[i].labels,
+                        (double)groups[i].kv->used_bytes);
+    wm_metric_head(out, "wingman_kv_group_total_bytes", "gauge", "KV cache allowed by layer group");
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        wm_metric_value(out, "wingman_kv_group_total_bytes", groups[i].labels,
+                        (double)groups[i].kv->total_bytes);
+}
+
 static void write_engine(struct wm_app *app, struct wm_buffer *out)
 {
     struct wm_engine_stats s;
@@ -96,9 +113,17 @@ static void write_engine(struct wm_app *app, struct wm_buffer *out)
         {"wingman_kv_total_bytes", "gauge", "KV cache allowed", (double)s.kv_total_bytes},
         {"wingman_kv_evicted_blocks_total", "counter", "KV blocks dropped to make room",
          (double)s.evicted_blocks},
+        {"wingman_kv_ended_blocks_total", "counter", "KV blocks freed because their chunk had ended",
+         (double)s.ended_blocks},
+        {"wingman_pictures_encoded_total", "counter", "Pictures that went through the vision tower",
+         (double)s.pictures_encoded},
+        {"wingman_pictures_reused_total", "counter", "Pictures whose rows were there or on their way",
+         (double)s.pictures_reused},
+        {"wingman_picture_bytes", "gauge", "Rows of pictures in memory", (double)s.picture_bytes},
         {"wingman_weight_bytes", "gauge", "Packed weights in memory", (double)s.weight_bytes},
     };
     write_figures(out, figures, sizeof figures / sizeof *figures);
+    write_kv_groups(&s, out);
 }
 
 static void write_http(struct wm_app *app, struct wm_buffer *out)
