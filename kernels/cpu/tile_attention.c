@@ -48,8 +48,8 @@ struct job {
     int32_t first_row;           /* of this tile of the picture */
     struct cut tokens, dims;     /* how keys, and dimensions of values, are cut into rows of products */
     int32_t queries;             /* sixteens of them */
-    size_t key_floats;           /* of one head: [tokens.tiles][head_dim][WM_TILE_ROWS] */
-    size_t value_floats;         /* of one head: [dims.tiles][tokens][WM_TILE_ROWS] */
+    size_t key_floats;           /* of one head: [tokens.tiles][head_dim][tokens.rows] */
+    size_t value_floats;         /* of one head: [dims.tiles][tokens][dims.rows] */
     size_t worker_floats;        /* of one worker: queries, weights, out */
     float *keys, *values, *work; /* of all heads, of all workers */
 };
@@ -81,14 +81,15 @@ static void lay_out(void *arg, int head, int worker)
     (void)worker;
     const struct job *job = arg;
     size_t n = (size_t)job->op->head_dim, tokens = (size_t)job->op->tokens;
+    size_t key_rows = (size_t)job->tokens.rows, value_rows = (size_t)job->dims.rows;
     float *keys = job->keys + (size_t)head * job->key_floats;
     float *values = job->values + (size_t)head * job->value_floats;
     for (int32_t t = 0; t < job->op->tokens; t++) {
         size_t tile = (size_t)(t / job->tokens.rows), row = (size_t)(t % job->tokens.rows);
-        rotate(job->op, t, head_of(job, t, 1, head), 1, keys + tile * n * WM_TILE_ROWS + row, WM_TILE_ROWS);
+        rotate(job->op, t, head_of(job, t, 1, head), 1, keys + tile * n * key_rows + row, key_rows);
         const float *v = head_of(job, t, 2, head);
         for (int32_t d = 0; d < job->dims.tiles; d++)
-            memcpy(values + ((size_t)d * tokens + (size_t)t) * WM_TILE_ROWS, v + d * job->dims.rows,
+            memcpy(values + ((size_t)d * tokens + (size_t)t) * value_rows, v + d * job->dims.rows,
                    (size_t)rows_of(&job->dims, d) * sizeof *v);
     }
 }
@@ -103,9 +104,9 @@ static void multiply(const struct job *job, const float *panel, size_t cols, con
             .panel = (const uint8_t *)panel,
             .cols = cols,
             .segment = cols,
-            .x = x + (size_t)t * cols * WM_TILE_ROWS,
+            .x = x + (size_t)t * cols * (size_t)rows->rows,
             .rows = rows_of(rows, t),
-            .tile_rows = WM_TILE_ROWS,
+            .tile_rows = rows->rows,
             .y = y + (size_t)t * (size_t)rows->rows * WM_PANEL,
             .y_stride = WM_PANEL,
             .outs = WM_PANEL,
@@ -148,8 +149,8 @@ enum wm_status cpu_tile_attention(struct wm_backend *be, const struct wm_tile_at
     size_t heads = (size_t)op->heads, threads = (size_t)wm_workers_threads(be->workers);
     size_t n = (size_t)op->head_dim, tokens = (size_t)op->tokens;
     job.queries = (op->tokens + WM_PANEL - 1) / WM_PANEL;
-    job.key_floats = (size_t)job.tokens.tiles * n * WM_TILE_ROWS;
-    job.value_floats = (size_t)job.dims.tiles * tokens * WM_TILE_ROWS;
+    job.key_floats = (size_t)job.tokens.tiles * n * (size_t)job.tokens.rows;
+    job.value_floats = (size_t)job.dims.tiles * tokens * (size_t)job.dims.rows;
     job.worker_floats = (2 * n + tokens) * WM_PANEL;
     job.work = cpu_scratch(&be->pictures,
                            (threads * job.worker_floats + heads * (job.key_floats + job.value_floats)) *
