@@ -325,6 +325,43 @@ static void scales_are_understood_by_their_shape_or_refused(void **state)
     }
 }
 
+/* Scales of fused experts, as ModelOpt writes them too: one for all or one for each expert. */
+static void scales_of_fused_experts_are_one_one_for_each_or_one_for_each_output(void **state)
+{
+    (void)state;
+    static const char name[] = "model.layers.1.feed_forward.experts.down_proj";
+    static const struct {
+        int n;
+        int64_t a, b, skip, row_step; /* of expert 1; row_step -1: refused */
+    } cases[] = {
+        {0, 0, 0, 0, 0},   {1, 1, 0, 0, 0},  {1, 2, 0, 1, 0},   {3, 2, 1, 1, 0},
+        {3, 2, 16, 16, 1}, {1, 3, 0, 0, -1}, {2, 16, 1, 0, -1},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct tiny_tensors list;
+        struct tiny t;
+        struct wm_matrix m;
+        struct wm_error err = WM_ERROR_INIT;
+        tiny4_tensors(&list, TINY_FUSED_FP8);
+        tiny_drop(&list, "model.layers.1.feed_forward.experts.down_proj_scale");
+        tiny_add(&list, "F32", "model.layers.1.feed_forward.experts.down_proj_weight_scale", cases[i].n,
+                 cases[i].a, cases[i].b, 1);
+        open_tiny(&t, &list, tiny4_config);
+        enum wm_status st = wm_part_matrix(&t.m.parts, WM_PART_EXPERT_DOWN, 1, 1, &m, &err);
+        assert_int_equal(st, cases[i].row_step < 0 ? WM_EUNSUPPORTED : WM_OK);
+        if (st == WM_OK) {
+            char scale[128];
+            snprintf(scale, sizeof scale, "%s_weight_scale", name);
+            assert_int_equal((const char *)m.scales.data -
+                                 (const char *)wm_model_file_tensor(t.m.text, scale)->data,
+                             cases[i].skip * 4);
+            assert_int_equal(m.scales.row_step, cases[i].row_step);
+            assert_int_equal(m.scales.col_step, 0);
+        }
+        close_tiny(&t);
+    }
+}
+
 /* One thing done to a good folder: a tensor left out, one put in (in its place when the name is the same), and what is said of it. */
 static const struct {
     enum tiny_experts how;
@@ -448,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_folder_and_a_gguf_of_the_same_model_hold_the_same_numbers),
         cmocka_unit_test(experts_mean_the_same_in_every_form_they_come),
         cmocka_unit_test(scales_are_understood_by_their_shape_or_refused),
+        cmocka_unit_test(scales_of_fused_experts_are_one_one_for_each_or_one_for_each_output),
         cmocka_unit_test(a_folder_that_is_not_whole_is_refused_by_the_tensors_name),
         cmocka_unit_test(tied_embeddings_serve_as_output_whether_or_not_another_lies_there),
         cmocka_unit_test(a_packed_shape_that_agrees_is_no_harm),
