@@ -25,6 +25,7 @@
  *                           vi_dot4_small needs codes below 128 and is faster on some
  *   vb_low_nibbles, vb_high_nibbles
  *   vb_with_fifth(a, b, i)  a, plus 16 in each byte where bit i of the byte of b is set; a below 16
+ *   vb_with_pair(a, b, i)   a, plus 16 times the pair of bits 2i, 2i + 1 of each byte of b; a below 16, i below 4
  *   vb_of_table(t, a)       t[a], a table of sixteen bytes; a below 16
  *   vw_load_s8              32 signed bytes, widened
  *   vi_dot2(sum, c, pair)   sum + for each lane its two words times the two words of pair

@@ -178,6 +178,19 @@ LANE vb vb_with_fifth(vb a, vb bits, int i)
     __m256i mask = _mm256_set1_epi8((char)(1 << i));
     return (vb){fifth_half(a.lo, bits.lo, mask), fifth_half(a.hi, bits.hi, mask)};
 }
+/* The pair is moved to bits 4 and 5; what comes over from the byte beside is masked away. */
+LANE __m256i pair_half(__m256i a, __m256i bits, int i)
+{
+    __m256i moved = i == 0   ? _mm256_slli_epi16(bits, 4)
+                    : i == 1 ? _mm256_slli_epi16(bits, 2)
+                    : i == 2 ? bits
+                             : _mm256_srli_epi16(bits, 2);
+    return _mm256_or_si256(a, _mm256_and_si256(moved, _mm256_set1_epi8(0x30)));
+}
+LANE vb vb_with_pair(vb a, vb bits, int i)
+{
+    return (vb){pair_half(a.lo, bits.lo, i), pair_half(a.hi, bits.hi, i)};
+}
 LANE vb vb_of_table(const uint8_t *table, vb a)
 {
     __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));

@@ -133,6 +133,15 @@ LANE vb vb_with_fifth(vb a, vb bits, int i)
     __mmask64 set = _mm512_test_epi8_mask(bits, _mm512_set1_epi8((char)(1 << i)));
     return _mm512_mask_add_epi8(a, set, a, _mm512_set1_epi8(16));
 }
+/* The pair is moved to bits 4 and 5; what comes over from the byte beside is masked away. */
+LANE vb vb_with_pair(vb a, vb bits, int i)
+{
+    __m512i moved = i == 0   ? _mm512_slli_epi16(bits, 4)
+                    : i == 1 ? _mm512_slli_epi16(bits, 2)
+                    : i == 2 ? bits
+                             : _mm512_srli_epi16(bits, 2);
+    return _mm512_or_si512(a, _mm512_and_si512(moved, _mm512_set1_epi8(0x30)));
+}
 LANE vb vb_of_table(const uint8_t *table, vb a)
 {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table)), a);

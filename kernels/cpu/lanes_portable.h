@@ -186,6 +186,10 @@ LANE vb vb_with_fifth(vb a, vb bits, int i)
 {
     return a | ((bits >> i & 1) << 4);
 }
+LANE vb vb_with_pair(vb a, vb bits, int i)
+{
+    return a | ((bits >> 2 * i & 3) << 4);
+}
 LANE vb vb_of_table(const uint8_t *table, vb a)
 {
     for (int i = 0; i < 64; i++)

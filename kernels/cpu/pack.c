@@ -75,7 +75,7 @@ static enum wm_cpu_format choose(const struct wm_matrix *m, enum wm_use use, siz
     case WM_TYPE_Q5_K:
         return WM_FORMAT_K5;
     case WM_TYPE_Q6_K:
-        return WM_FORMAT_K8_16;
+        return WM_FORMAT_K6_16;
     case WM_TYPE_IQ4_NL:
         return WM_FORMAT_T4;
     case WM_TYPE_IQ4_XS:

@@ -194,26 +194,28 @@ static void put_head(enum wm_cpu_format format, struct head head, int o, uint8_t
         memcpy(out + 32 + 2 * o, &head.min, 2);
 }
 
-/* The codes of output `o`; returns where they end. */
-static uint8_t *put_codes(enum wm_cpu_format format, const uint8_t *codes, int o, uint8_t *out)
+/* The codes of output `o`. */
+static void put_codes(enum wm_cpu_codes how, const uint8_t *codes, int o, uint8_t *out)
 {
-    bool fives = format == WM_FORMAT_U5 || format == WM_FORMAT_U5_MIN || format == WM_FORMAT_K5;
-    if (format == WM_FORMAT_U8 || format == WM_FORMAT_K8_16) {
-        for (int i = 0; i < WM_GROUP; i++)
-            out[64 * (i / 4) + 4 * o + i % 4] = codes[i];
-        return out + 512;
-    }
+    uint8_t *rest = out + WM_CODES_NIBBLES; /* of the codes of five and six bits */
     for (int i = 0; i < WM_GROUP; i++) {
-        out[64 * (i / 8) + 4 * o + i % 4] |= (uint8_t)((codes[i] & 15) << (i & 4));
-        if (fives)
-            out[256 + 4 * o + i % 4] |= (uint8_t)((codes[i] >> 4) << (i / 4));
+        int line = i / 4, at = 4 * o + i % 4;
+        if (how == WM_CODES_BYTES) {
+            out[64 * line + at] = codes[i];
+            continue;
+        }
+        out[64 * (line / 2) + at] |= (uint8_t)((codes[i] & 15) << (line % 2 * 4));
+        if (how == WM_CODES_FIVES)
+            rest[at] |= (uint8_t)((codes[i] >> 4) << line);
+        if (how == WM_CODES_SIXES)
+            rest[64 * (line / 4) + at] |= (uint8_t)((codes[i] >> 4) << (line % 4 * 2));
     }
-    return out + (fives ? 320 : 256);
 }
 
 static void put_group(enum wm_cpu_format format, const struct group *in, int o, uint8_t *out)
 {
-    out = put_codes(format, in->codes, o, out);
+    put_codes(wm_format_codes(format), in->codes, o, out);
+    out += wm_format_codes(format);
     switch (format) {
     case WM_FORMAT_U4_MIN:
     case WM_FORMAT_U5_MIN:
@@ -231,7 +233,7 @@ static void put_group(enum wm_cpu_format format, const struct group *in, int o, 
         out[o] = (uint8_t)in->parts[0];
         out[16 + o] = (uint8_t)in->parts[1];
         break;
-    case WM_FORMAT_K8_16:
+    case WM_FORMAT_K6_16:
         out[o] = (uint8_t)in->parts[0];
         out[16 + o] = (uint8_t)in->parts[1];
         break;

@@ -28,36 +28,46 @@ enum {
 /* How a panel holds 16 outputs: as segments, which are a head and then groups of 32 inputs. A line is 64 bytes: [16
  * outputs][4 inputs].
  *
- *   nibbles  4 lines: inputs 8i.. of line i in the low halves of its bytes, inputs 8i + 4.. in the high ones
- *   fives    nibbles, then a line whose bit i is the fifth bit of inputs 4i..
- *   bytes    8 lines
+ *   NIBBLES  4 lines: inputs 8i.. of line i in the low halves of its bytes, inputs 8i + 4.. in the high ones
+ *   FIVES    nibbles, then a line whose bit i is the fifth bit of inputs 4i..
+ *   SIXES    nibbles, then 2 lines: pair of bits i % 4 of line i / 4 is the fifth and sixth bit of inputs 4i..
+ *   BYTES    8 lines
  *
- * w = scale * (code - offset), or scale * code + min; table formats take the WM_IQ4_VALUES of a nibble, plus 128, for its code. Scales
- * and mins are f16 or f32, one for each output, and lie behind the codes of a group, or in the head for the whole
- * segment. "Parts" are signed bytes behind the codes, one for each output, that multiply the head's; two of them serve
- * the first and the last 16 inputs of the group.
+ * w = scale * (code - offset), or scale * code + min; table formats take the WM_IQ4_VALUES of a nibble, plus 128, for its
+ * code. Scales and mins are f16 or f32, one for each output, and lie behind the codes of a group, or in the head for
+ * the whole segment. "Parts" are signed bytes behind the codes, one for each output, that multiply the head's; two of
+ * them serve the first and the last 16 inputs of the group.
  *
- * id, bytes of a head, bytes of a group (of one input for the float formats) */
+ * id, bytes of a head, how the codes of a group lie, bytes behind them */
 #define WM_CPU_FORMATS(X)                                                                                    \
-    X(U4, 0, 256 + 32)     /* nibbles, f16 scales; offset 8: Q4_0 */                                         \
-    X(U4_MIN, 0, 256 + 64) /* nibbles, f16 scales, f16 mins: Q4_1 */                                         \
-    X(U5, 0, 320 + 32)     /* fives, f16 scales; offset 16: Q5_0 */                                          \
-    X(U5_MIN, 0, 320 + 64) /* fives, f16 scales, f16 mins: Q5_1 */                                           \
-    X(T4, 0, 256 + 32)     /* nibbles of the table, f16 scales; offset 128: IQ4_NL */                        \
-    X(U8, 0, 512 + 32)     /* bytes, f16 scales; offset 128: Q8_0 */                                         \
-    X(S4, 64, 256)         /* head: f32 scales; nibbles; offset 8: I4 */                                     \
-    X(K4, 64, 256 + 32)    /* head: f16 scales, f16 mins; nibbles, parts of scales, of mins: Q4_K */         \
-    X(K5, 64, 320 + 32)    /* head: f16 scales, f16 mins; fives, parts of scales, of mins: Q5_K */           \
-    X(K4_16, 64, 256 + 64) /* head: f16 scales, f16 mins; nibbles, two parts each: Q2_K, Q3_K */             \
-    X(KT4, 32, 256 + 16)   /* head: f16 scales; nibbles of the table, parts; offset 128: IQ4_XS */           \
-    X(K8_16, 32, 512 + 32) /* head: f16 scales; bytes, two parts; offset 32: Q6_K */                         \
-    X(F8, 64, 16)          /* head: f32, 256 times the scales; E4M3 [inputs][16 outputs] */                  \
-    X(F32, 0, 64)          /* [inputs][16 outputs] */                                                        \
-    X(F16, 0, 32)                                                                                            \
-    X(BF16, 0, 32)
+    X(U4, 0, NIBBLES, 32)     /* f16 scales; offset 8: Q4_0 */                                               \
+    X(U4_MIN, 0, NIBBLES, 64) /* f16 scales, f16 mins: Q4_1 */                                               \
+    X(U5, 0, FIVES, 32)       /* f16 scales; offset 16: Q5_0 */                                              \
+    X(U5_MIN, 0, FIVES, 64)   /* f16 scales, f16 mins: Q5_1 */                                               \
+    X(T4, 0, NIBBLES, 32)     /* of the table; f16 scales; offset 128: IQ4_NL */                             \
+    X(U8, 0, BYTES, 32)       /* f16 scales; offset 128: Q8_0 */                                             \
+    X(S4, 64, NIBBLES, 0)     /* head: f32 scales; offset 8: I4 */                                           \
+    X(K4, 64, NIBBLES, 32)    /* head: f16 scales, f16 mins; parts of scales, of mins: Q4_K */               \
+    X(K5, 64, FIVES, 32)      /* head: f16 scales, f16 mins; parts of scales, of mins: Q5_K */               \
+    X(K4_16, 64, NIBBLES, 64) /* head: f16 scales, f16 mins; two parts of scales, of mins: Q2_K, Q3_K */     \
+    X(KT4, 32, NIBBLES, 16)   /* of the table; head: f16 scales; parts; offset 128: IQ4_XS */                \
+    X(K6_16, 32, SIXES, 32)   /* head: f16 scales; two parts; offset 32: Q6_K */                             \
+    X(F8, 64, INPUT, 16)      /* an input at a time, E4M3 of 16 outputs; head: f32, 256 times the scales */  \
+    X(F32, 0, INPUT, 64)                                                                                     \
+    X(F16, 0, INPUT, 32)                                                                                     \
+    X(BF16, 0, INPUT, 32)
+
+/* Bytes of the codes of a group. */
+enum wm_cpu_codes {
+    WM_CODES_INPUT = 0,
+    WM_CODES_NIBBLES = 4 * 64,
+    WM_CODES_FIVES = 5 * 64,
+    WM_CODES_SIXES = 6 * 64,
+    WM_CODES_BYTES = 8 * 64
+};
 
 enum wm_cpu_format {
-#define X(id, head, group) WM_FORMAT_##id,
+#define X(id, head, codes, tail) WM_FORMAT_##id,
     WM_CPU_FORMATS(X)
 #undef X
         WM_FORMATS
@@ -65,15 +75,24 @@ enum wm_cpu_format {
 
 static inline size_t wm_format_head(enum wm_cpu_format format)
 {
-#define X(id, head, group) [WM_FORMAT_##id] = (head),
+#define X(id, head, codes, tail) [WM_FORMAT_##id] = (head),
     static const size_t bytes[WM_FORMATS] = {WM_CPU_FORMATS(X)};
 #undef X
     return bytes[format];
 }
 
+static inline enum wm_cpu_codes wm_format_codes(enum wm_cpu_format format)
+{
+#define X(id, head, codes, tail) [WM_FORMAT_##id] = WM_CODES_##codes,
+    static const enum wm_cpu_codes of[WM_FORMATS] = {WM_CPU_FORMATS(X)};
+#undef X
+    return of[format];
+}
+
+/* Bytes of a group, or of an input. */
 static inline size_t wm_format_group(enum wm_cpu_format format)
 {
-#define X(id, head, group) [WM_FORMAT_##id] = (group),
+#define X(id, head, codes, tail) [WM_FORMAT_##id] = WM_CODES_##codes + (tail),
     static const size_t bytes[WM_FORMATS] = {WM_CPU_FORMATS(X)};
 #undef X
     return bytes[format];
@@ -81,7 +100,7 @@ static inline size_t wm_format_group(enum wm_cpu_format format)
 
 static inline bool wm_format_is_float(enum wm_cpu_format format)
 {
-    return format >= WM_FORMAT_F8;
+    return wm_format_codes(format) == WM_CODES_INPUT;
 }
 
 /* Groups that `inputs` take (inputs themselves for the float formats). */

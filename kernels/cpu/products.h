@@ -20,16 +20,6 @@
 
 /* --- what a format is: constants where these are expanded ------------------------------------------------------- */
 
-LANE bool has_bytes(enum wm_cpu_format f)
-{
-    return f == WM_FORMAT_U8 || f == WM_FORMAT_K8_16;
-}
-
-LANE bool has_fives(enum wm_cpu_format f)
-{
-    return f == WM_FORMAT_U5 || f == WM_FORMAT_U5_MIN || f == WM_FORMAT_K5;
-}
-
 LANE bool has_table(enum wm_cpu_format f)
 {
     return f == WM_FORMAT_T4 || f == WM_FORMAT_KT4;
@@ -37,7 +27,7 @@ LANE bool has_table(enum wm_cpu_format f)
 
 LANE bool has_halves(enum wm_cpu_format f)
 {
-    return f == WM_FORMAT_K4_16 || f == WM_FORMAT_K8_16;
+    return f == WM_FORMAT_K4_16 || f == WM_FORMAT_K6_16;
 }
 
 LANE bool has_parts(enum wm_cpu_format f)
@@ -66,13 +56,17 @@ static const uint8_t table_codes[16] = {WM_IQ4_VALUES(X)};
 /* The codes of inputs 4i.. */
 LANE vb line_of(enum wm_cpu_format f, const uint8_t *w, int i)
 {
-    if (has_bytes(f))
+    if (wm_format_codes(f) == WM_CODES_BYTES)
         return vb_load(w + 64 * i);
     vb both = vb_load(w + 64 * (i / 2));
     vb codes = i % 2 ? vb_high_nibbles(both) : vb_low_nibbles(both);
     if (has_table(f))
         return vb_of_table(table_codes, codes);
-    return has_fives(f) ? vb_with_fifth(codes, vb_load(w + 256), i) : codes;
+    if (wm_format_codes(f) == WM_CODES_FIVES)
+        return vb_with_fifth(codes, vb_load(w + WM_CODES_NIBBLES), i);
+    if (wm_format_codes(f) == WM_CODES_SIXES)
+        return vb_with_pair(codes, vb_load(w + WM_CODES_NIBBLES + 64 * (i / 4)), i % 4);
+    return codes;
 }
 
 /* What the offset of the codes adds to a dot product. */
@@ -82,7 +76,7 @@ LANE int32_t start_of(enum wm_cpu_format f, const struct x_group *x, int half)
         return x->minus_8;
     if (f == WM_FORMAT_U5)
         return x->minus_16;
-    if (f == WM_FORMAT_K8_16)
+    if (f == WM_FORMAT_K6_16)
         return x->minus_32[half];
     return has_min(f) ? 0 : x->minus_128;
 }
@@ -104,26 +98,20 @@ LANE struct head head_of(enum wm_cpu_format f, const uint8_t *w)
     return head;
 }
 
-/* What follows the codes of a group. */
-LANE const uint8_t *tail_of(enum wm_cpu_format f, const uint8_t *w)
-{
-    return w + (has_bytes(f) ? 512 : has_fives(f) ? 320 : 256);
-}
-
 LANE vf scale_of(enum wm_cpu_format f, struct head head, const uint8_t *w, int half)
 {
     if (f == WM_FORMAT_S4)
         return head.scale;
     if (has_parts(f))
-        return vf_mul(head.scale, vf_load_s8(tail_of(f, w) + 16 * half));
-    return vf_load_f16(tail_of(f, w));
+        return vf_mul(head.scale, vf_load_s8(w + wm_format_codes(f) + 16 * half));
+    return vf_load_f16(w + wm_format_codes(f));
 }
 
 LANE vf min_of(enum wm_cpu_format f, struct head head, const uint8_t *w, int half)
 {
     if (has_parts(f))
-        return vf_mul(head.min, vf_load_s8(tail_of(f, w) + (has_halves(f) ? 32 : 16) + 16 * half));
-    return vf_load_f16(tail_of(f, w) + 32);
+        return vf_mul(head.min, vf_load_s8(w + wm_format_codes(f) + (has_halves(f) ? 32 : 16) + 16 * half));
+    return vf_load_f16(w + wm_format_codes(f) + 32);
 }
 
 /* Lines [first, last) of a group, which share a scale. */
@@ -287,7 +275,7 @@ LANE void product_format(enum wm_cpu_format format, const struct wm_product *p)
 }
 
 /* One function per format: the compiler's registers are worth more than its inlining. */
-#define X(id, head, group)                                                                                   \
+#define X(id, head, codes, tail)                                                                             \
     static __attribute__((noinline)) void product_##id(const struct wm_product *p)                           \
     {                                                                                                        \
         product_format(WM_FORMAT_##id, p);                                                                   \
@@ -297,7 +285,7 @@ WM_CPU_FORMATS(X)
 
 static void product(const struct wm_product *p)
 {
-#define X(id, head, group) [WM_FORMAT_##id] = product_##id,
+#define X(id, head, codes, tail) [WM_FORMAT_##id] = product_##id,
     static void (*const of[WM_FORMATS])(const struct wm_product *) = {WM_CPU_FORMATS(X)};
 #undef X
     of[p->format](p);

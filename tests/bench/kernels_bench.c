@@ -260,7 +260,8 @@ int main(int argc, char **argv)
     bench_product("down", WM_TYPE_Q4_1, 576, 1536, &peaks);
     bench_product("logits", WM_TYPE_Q8_0, 49152, 576, &peaks);
     bench_product("gate_up", WM_TYPE_BF16, 3072, 576, &peaks);
-    static const enum wm_type mixed[] = {WM_TYPE_Q4_K, WM_TYPE_Q5_0, WM_TYPE_F8_E4M3, WM_TYPE_I4};
+    static const enum wm_type mixed[] = {WM_TYPE_Q4_K, WM_TYPE_Q6_K, WM_TYPE_Q5_0, WM_TYPE_F8_E4M3,
+                                         WM_TYPE_I4};
     for (size_t i = 0; i < sizeof mixed / sizeof *mixed; i++) {
         bench_product("dense", mixed[i], 8192, 2048, &peaks);
         bench_experts(mixed[i], &peaks);

@@ -275,7 +275,7 @@ static void a_packed_weight_takes_what_the_file_takes(const struct face_kind *ki
         {WM_TYPE_F32, 1.01},     {WM_TYPE_F16, 1.01},  {WM_TYPE_BF16, 1.01},   {WM_TYPE_Q4_0, 1.01},
         {WM_TYPE_Q4_1, 1.01},    {WM_TYPE_Q5_0, 1.01}, {WM_TYPE_Q5_1, 1.01},   {WM_TYPE_Q8_0, 1.01},
         {WM_TYPE_Q4_K, 1.04},    {WM_TYPE_Q5_K, 1.03}, {WM_TYPE_IQ4_NL, 1.01}, {WM_TYPE_IQ4_XS, 1.04},
-        {WM_TYPE_F8_E4M3, 1.01}, {WM_TYPE_I4, 1.01},   {WM_TYPE_Q6_K, 1.31},   {WM_TYPE_Q3_K, 1.5},
+        {WM_TYPE_F8_E4M3, 1.01}, {WM_TYPE_I4, 1.01},   {WM_TYPE_Q6_K, 1.01},   {WM_TYPE_Q3_K, 1.5},
         {WM_TYPE_Q2_K, 2},
     };
     struct face f = open_kind(kind, 1);
