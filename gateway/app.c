@@ -2,7 +2,7 @@
  *
  * HOW     Started from the bottom of the map to the top, stopped the other way round:
  *
- *           channels  engine  courier  sessions  server
+ *           channels  models  courier  sessions  server
  *              start ------------------------------>
  *              <------------------------------- stop
  *
@@ -23,39 +23,15 @@
 
 enum { DRAIN_ANSWERS_MS = 3000 }; /* for webhooks in hand; the rest of a stop's time goes to running turns */
 
-static enum wm_status start_engine(struct wm_app *app, const struct wm_settings *s,
-                                   void (*progress)(void *arg, int percent), void *arg, struct wm_error *err)
-{
-    struct wm_engine_options options = {.model = s->model.path,
-                                        .backend = s->model.backend,
-                                        .threads = (int)s->model.threads,
-                                        .context = (int)s->model.context,
-                                        .kv_bytes = (size_t)s->kv.device};
-    enum wm_status st = wm_engine_open(&options, progress, arg, &app->engine, err);
-    if (st != WM_OK)
-        return st;
-    /* A model whose chat format we do not know can be opened; here it would fail at the first message. */
-    const struct wm_chat_message hello = {WM_ROLE_USER, "Hello", 5};
-    struct wm_tokens tokens = {0};
-    st = wm_engine_render(app->engine, &hello, 1, true, true, &tokens, err);
-    wm_tokens_free(&tokens);
-    if (st != WM_OK)
-        return st;
-    const struct wm_engine_info *info = wm_engine_info(app->engine);
-    wm_log(WM_LOG_INFO, "model loaded", WM_S("name", info->name), WM_S("backend", info->backend),
-           WM_N("context", info->context));
-    return WM_OK;
-}
-
 static enum wm_status start_sessions(struct wm_app *app, const struct wm_settings *s, struct wm_error *err)
 {
     const struct wm_channel_set *set = atomic_load(&app->channels);
     struct wm_sessions_options options = {.data = s->data,
-                                          .engine = app->engine,
                                           .transport = wm_courier_transport(app->courier),
                                           .channels = set->bindings,
                                           .n_channels = set->n,
-                                          .unknown_wait_ms = s->delivery.unknown_wait_ms};
+                                          .unknown_wait_ms = s->delivery.unknown_wait_ms,
+                                          .media_bytes = (size_t)s->media.max_bytes};
     return wm_sessions_open(&options, &app->sessions, err);
 }
 
@@ -105,7 +81,9 @@ enum wm_status wm_app_start(struct wm_settings *settings, void (*progress)(void 
     enum wm_status st = wm_channel_set_new(settings, &set, err);
     atomic_store(&app->channels, set);
     if (st == WM_OK)
-        st = start_engine(app, settings, progress, arg, err);
+        st = wm_model_set_open(settings, progress, arg, &app->models, err);
+    if (st == WM_OK)
+        st = wm_channel_set_think(set, &app->models, NULL, err);
     if (st == WM_OK)
         st = wm_courier_new(&(struct wm_courier_options){.user_agent = "wingman/" WM_VERSION}, &app->courier,
                             err);
@@ -136,11 +114,9 @@ static void warn_of_fixed_settings(const struct wm_settings *old, const struct w
          strcmp(old->listen.address, new->listen.address) != 0 || old->listen.port != new->listen.port},
         {"admin.listen",
          strcmp(old->admin.address, new->admin.address) != 0 || old->admin.port != new->admin.port},
-        {"model", strcmp(old->model.path, new->model.path) != 0 ||
-                      strcmp(old->model.backend, new->model.backend) != 0 ||
-                      old->model.context != new->model.context || old->model.threads != new->model.threads},
         {"kv",
          old->kv.device != new->kv.device || old->kv.host != new->kv.host || old->kv.disk != new->kv.disk},
+        {"media.max_bytes", old->media.max_bytes != new->media.max_bytes},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].changed)
@@ -155,6 +131,8 @@ enum wm_status wm_app_reload(struct wm_app *app, struct wm_settings *settings, s
         return st;
     if (settings->tls_certificate && running->settings->tls_certificate)
         st = wm_http_server_reload_tls(app->server, err);
+    if (st == WM_OK)
+        st = wm_channel_set_think(set, &app->models, running, err);
     if (st == WM_OK)
         st = wm_sessions_reload(app->sessions, set->bindings, set->n, err);
     if (st != WM_OK) {
@@ -188,7 +166,7 @@ void wm_app_stop(struct wm_app *app, int64_t deadline_ms)
         wm_sessions_close(app->sessions, deadline_ms);
     wm_http_server_free(app->server);
     wm_courier_free(app->courier);
-    wm_engine_close(app->engine);
+    wm_model_set_close(&app->models);
     wm_channel_set_free(atomic_load(&app->channels));
     free(app);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "adapters/registry.h"
+#include "kernels/base/log.h"
 
 static const struct wm_settings_bot *bot_of(const struct wm_settings *s, const char *name)
 {
@@ -78,6 +79,33 @@ enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channe
         return st;
     }
     *out = set;
+    return WM_OK;
+}
+
+static struct wm_engine *engine_of(const struct wm_channel_set *set, const char *bot)
+{
+    for (size_t i = 0; set && i < set->settings->n_bots; i++)
+        if (strcmp(set->settings->bots[i].name, bot) == 0)
+            return set->engines[i];
+    return NULL;
+}
+
+enum wm_status wm_channel_set_think(struct wm_channel_set *set, const struct wm_model_set *models,
+                                    const struct wm_channel_set *running, struct wm_error *err)
+{
+    for (size_t i = 0; i < set->settings->n_bots; i++) {
+        const struct wm_settings_bot *bot = &set->settings->bots[i];
+        set->engines[i] = wm_model_set_find(models, &bot->model);
+        if (set->engines[i])
+            continue;
+        set->engines[i] = engine_of(running, bot->name);
+        if (!set->engines[i])
+            return wm_fail(err, WM_EINVAL, "bot %s: its model %s is not open; a new model takes a restart",
+                           bot->name, bot->model.path);
+        wm_log(WM_LOG_WARN, "setting needs a restart", WM_S("key", "model"), WM_S("bot", bot->name));
+    }
+    for (size_t i = 0; i < set->n; i++)
+        set->bindings[i].engine = engine_of(set, set->bindings[i].bot.name);
     return WM_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/models.h"
 #include "gateway/settings.h"
 #include "sessions/sessions.h"
 
@@ -27,12 +28,18 @@ struct wm_channel_set {
     struct wm_gateway_channel *channels;
     struct wm_channel_binding *bindings;
     size_t n;
+    struct wm_engine *engines[WM_SETTINGS_BOTS]; /* of the settings' bots, in their order; borrowed */
     struct wm_channel_set *older;
 };
 
 /* Takes `settings`, also on failure. */
 enum wm_status wm_channel_set_new(struct wm_settings *settings, struct wm_channel_set **out,
                                   struct wm_error *err);
+
+/* Gives each channel the engine of its bot. `running` (NULL at the start): a bot whose model is not open keeps the one that it
+ * has there, and the log says that it takes a restart; EINVAL for a bot that is new. */
+enum wm_status wm_channel_set_think(struct wm_channel_set *set, const struct wm_model_set *models,
+                                    const struct wm_channel_set *running, struct wm_error *err);
 
 /* NULL when no channel has that name. */
 struct wm_gateway_channel *wm_channel_set_find(struct wm_channel_set *set, const char *name);

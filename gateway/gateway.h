@@ -5,16 +5,16 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "engine/engine.h"
 #include "gateway/channels.h"
 #include "gateway/courier.h"
 #include "gateway/http/server.h"
+#include "gateway/models.h"
 #include "kernels/base/buffer.h"
 #include "sessions/sessions.h"
 
 struct wm_app {
     _Atomic(struct wm_channel_set *) channels; /* the running set; its settings are the running settings */
-    struct wm_engine *engine;
+    struct wm_model_set models;
     struct wm_courier *courier;
     struct wm_sessions *sessions;
     struct wm_http_server *server; /* listener 0 public, listener 1 admin */

@@ -71,59 +71,74 @@ static void write_sessions(struct wm_app *app, struct wm_buffer *out)
         {"wingman_outbox_sent_total", "counter", "Replies accepted by the platform", (double)s.outbox_sent},
         {"wingman_outbox_failed_total", "counter", "Replies refused for good", (double)s.outbox_failed},
         {"wingman_outbox_retries_total", "counter", "Sends repeated", (double)s.outbox_retries},
+        {"wingman_media_wanted", "gauge", "Pictures that are being fetched, or will be",
+         (double)s.media_wanted},
+        {"wingman_media_fetched_total", "counter", "Pictures fetched", (double)s.media_fetched},
+        {"wingman_media_bytes_total", "counter", "Bytes of them", (double)s.media_bytes},
+        {"wingman_media_failed_total", "counter", "Pictures that could not be had", (double)s.media_failed},
     };
     write_figures(out, figures, sizeof figures / sizeof *figures);
 }
 
-/* The same bytes by layer group: those that see the whole history, those that see the current chunk. */
-static void write_kv_groups(const struct wm_engine_stats *s, struct wm_buffer *out)
+static size_t engine_figures(const struct wm_engine_stats *s, struct figure *out, size_t max)
 {
-    const struct {
-        const char *labels;
-        const struct wm_kv_stats *kv;
-    } groups[] = {{"layers=\"global\"", &s->kv_global}, {"layers=\"local\"", &s->kv_local}};
-    wm_metric_head(out, "wingman_kv_group_used_bytes", "gauge", "KV cache in use by layer group");
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        wm_metric_value(out, "wingman_kv_group_used_bytes", groups[i].labels,
-                        (double)groups[i].kv->used_bytes);
-    wm_metric_head(out, "wingman_kv_group_total_bytes", "gauge", "KV cache allowed by layer group");
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        wm_metric_value(out, "wingman_kv_group_total_bytes", groups[i].labels,
-                        (double)groups[i].kv->total_bytes);
-}
-
-static void write_engine(struct wm_app *app, struct wm_buffer *out)
-{
-    struct wm_engine_stats s;
-    wm_engine_stats(app->engine, &s);
     const struct figure figures[] = {
-        {"wingman_engine_steps_total", "counter", "Steps of the batch loop", (double)s.steps},
-        {"wingman_prompt_tokens_total", "counter", "Prompt tokens of all requests", (double)s.prompt_tokens},
+        {"wingman_engine_steps_total", "counter", "Steps of the batch loop", (double)s->steps},
+        {"wingman_prompt_tokens_total", "counter", "Prompt tokens of all requests", (double)s->prompt_tokens},
         {"wingman_cached_tokens_total", "counter", "Of these, found in the KV cache",
-         (double)s.cached_tokens},
+         (double)s->cached_tokens},
         {"wingman_computed_tokens_total", "counter", "Tokens that went through the model",
-         (double)s.computed_tokens},
-        {"wingman_completion_tokens_total", "counter", "Tokens generated", (double)s.completion_tokens},
-        {"wingman_requests_total", "counter", "Requests to the engine", (double)s.requests},
-        {"wingman_requests_canceled_total", "counter", "Requests cancelled", (double)s.canceled},
-        {"wingman_requests_failed_total", "counter", "Requests that failed", (double)s.failed},
-        {"wingman_requests_running", "gauge", "Sequences in the running batch", (double)s.running},
-        {"wingman_requests_queued", "gauge", "Requests waiting for a place in it", (double)s.queued},
-        {"wingman_kv_used_bytes", "gauge", "KV cache in use", (double)s.kv_used_bytes},
-        {"wingman_kv_total_bytes", "gauge", "KV cache allowed", (double)s.kv_total_bytes},
+         (double)s->computed_tokens},
+        {"wingman_completion_tokens_total", "counter", "Tokens generated", (double)s->completion_tokens},
+        {"wingman_requests_total", "counter", "Requests to the engine", (double)s->requests},
+        {"wingman_requests_canceled_total", "counter", "Requests cancelled", (double)s->canceled},
+        {"wingman_requests_failed_total", "counter", "Requests that failed", (double)s->failed},
+        {"wingman_requests_running", "gauge", "Sequences in the running batch", (double)s->running},
+        {"wingman_requests_queued", "gauge", "Requests waiting for a place in it", (double)s->queued},
+        {"wingman_kv_used_bytes", "gauge", "KV cache in use", (double)s->kv_used_bytes},
+        {"wingman_kv_total_bytes", "gauge", "KV cache allowed", (double)s->kv_total_bytes},
+        {"wingman_kv_global_used_bytes", "gauge", "Of it, by layers that see the whole history",
+         (double)s->kv_global.used_bytes},
+        {"wingman_kv_local_used_bytes", "gauge", "Of it, by layers that see the current chunk",
+         (double)s->kv_local.used_bytes},
         {"wingman_kv_evicted_blocks_total", "counter", "KV blocks dropped to make room",
-         (double)s.evicted_blocks},
+         (double)s->evicted_blocks},
         {"wingman_kv_ended_blocks_total", "counter", "KV blocks freed because their chunk had ended",
-         (double)s.ended_blocks},
+         (double)s->ended_blocks},
         {"wingman_pictures_encoded_total", "counter", "Pictures that went through the vision tower",
-         (double)s.pictures_encoded},
-        {"wingman_pictures_reused_total", "counter", "Pictures whose rows were there or on their way",
-         (double)s.pictures_reused},
-        {"wingman_picture_bytes", "gauge", "Rows of pictures in memory", (double)s.picture_bytes},
-        {"wingman_weight_bytes", "gauge", "Packed weights in memory", (double)s.weight_bytes},
+         (double)s->pictures_encoded},
+        {"wingman_pictures_reused_total", "counter", "Pictures whose encoding was still there",
+         (double)s->pictures_reused},
+        {"wingman_picture_bytes", "gauge", "Encoded pictures in memory", (double)s->picture_bytes},
+        {"wingman_weight_bytes", "gauge", "Packed weights in memory", (double)s->weight_bytes},
     };
-    write_figures(out, figures, sizeof figures / sizeof *figures);
-    write_kv_groups(&s, out);
+    size_t n = sizeof figures / sizeof *figures < max ? sizeof figures / sizeof *figures : max;
+    memcpy(out, figures, n * sizeof *out);
+    return n;
+}
+
+/* Every figure of every model: a metric's lines must stand together. */
+static void write_models(struct wm_app *app, struct wm_buffer *out)
+{
+    enum { FIGURES = 20 };
+    struct figure figures[FIGURES];
+    size_t n = 0;
+    struct wm_engine_stats stats[WM_SETTINGS_BOTS];
+    struct wm_buffer labels[WM_SETTINGS_BOTS];
+    for (size_t m = 0; m < app->models.n; m++) {
+        wm_engine_stats(app->models.models[m].engine, &stats[m]);
+        labels[m] = WM_BUFFER(512);
+        wm_metric_label(&labels[m], "model", app->models.models[m].label);
+    }
+    for (size_t i = 0; i == 0 || i < n; i++)
+        for (size_t m = 0; m < app->models.n; m++) {
+            n = engine_figures(&stats[m], figures, FIGURES);
+            if (m == 0)
+                wm_metric_head(out, figures[i].name, figures[i].type, figures[i].help);
+            wm_metric_value(out, figures[i].name, labels[m].data, figures[i].value);
+        }
+    for (size_t m = 0; m < app->models.n; m++)
+        wm_buffer_free(&labels[m]);
 }
 
 static void write_http(struct wm_app *app, struct wm_buffer *out)
@@ -181,7 +196,7 @@ static void write_channels(struct wm_app *app, struct wm_buffer *out)
 void wm_report_metrics(struct wm_app *app, struct wm_buffer *out)
 {
     write_sessions(app, out);
-    write_engine(app, out);
+    write_models(app, out);
     write_http(app, out);
     write_channels(app, out);
 }

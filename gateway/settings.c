@@ -44,6 +44,23 @@ static void put(struct wm_settings_reader *r, char **slot, const char *text)
         no_memory(r);
 }
 
+/* What a bot's model section does not say, the top level does; but a projector and a chat format belong to their path. */
+static void complete_model(struct wm_settings_reader *r, struct wm_settings_model *m)
+{
+    const struct wm_settings_model *top = &r->s->model;
+    bool own = m->path != NULL;
+    if (!own && top->path)
+        put(r, &m->path, top->path);
+    if (!own && !m->projector && top->projector)
+        put(r, &m->projector, top->projector);
+    if (!m->chat_format)
+        put(r, &m->chat_format, own || !top->chat_format ? "auto" : top->chat_format);
+    if (!m->backend && top->backend)
+        put(r, &m->backend, top->backend);
+    m->context = m->context ? m->context : top->context;
+    m->threads = m->threads ? m->threads : top->threads;
+}
+
 /* What the table cannot say: defaults that depend on the machine or on other values. */
 static void complete(struct wm_settings_reader *r)
 {
@@ -62,6 +79,8 @@ static void complete(struct wm_settings_reader *r)
     }
     if (!s->bots)
         no_memory(r);
+    for (size_t i = 0; s->bots && i < s->n_bots; i++)
+        complete_model(r, &s->bots[i].model);
     for (size_t i = 0; i < s->n_channels; i++)
         if (!s->channels[i].bot && s->bots && s->bots[0].name)
             put(r, &s->channels[i].bot, s->bots[0].name);
@@ -148,12 +167,21 @@ static void free_secret(char *secret)
     free(secret);
 }
 
+static void free_model(struct wm_settings_model *m)
+{
+    free(m->path);
+    free(m->projector);
+    free(m->backend);
+    free(m->chat_format);
+}
+
 static void free_bot(struct wm_settings_bot *b)
 {
     for (size_t i = 0; i < WM_SETTINGS_KNOWLEDGE; i++)
         free(b->knowledge[i]);
     free(b->name);
     free(b->system);
+    free_model(&b->model);
 }
 
 static void free_channel(struct wm_settings_channel *c)
@@ -189,8 +217,7 @@ void wm_settings_free(struct wm_settings *s)
     free(s->admin.address);
     free(s->tls_certificate);
     free(s->tls_key);
-    free(s->model.path);
-    free(s->model.backend);
+    free_model(&s->model);
     free(s->log.level);
     free(s->log.format);
     free(s);

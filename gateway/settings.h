@@ -29,6 +29,13 @@ enum {
 
 struct wm_adapter; /* sessions/channel.h; only its address is looked at here */
 
+/* What thinks. After loading, a bot's has every value, its own or that of the top level. */
+struct wm_settings_model {
+    char *path, *projector; /* projector NULL: none */
+    char *backend, *chat_format;
+    int64_t context, threads; /* threads >= 1: the cores we may use, where the file says nothing */
+};
+
 struct wm_settings_bot {
     char *name;
     char *system; /* the `system:` text with every `knowledge:` file appended under its name; NULL: none */
@@ -36,6 +43,7 @@ struct wm_settings_bot {
     int64_t max_reply_tokens;
     double temperature, top_p, min_p;
     int64_t top_k, seed;
+    struct wm_settings_model model;
     int line;
 };
 
@@ -63,16 +71,16 @@ struct wm_settings {
     char *tls_certificate, *tls_key;
     char *
         admin_token; /* resolved from admin.token_file; NULL: none, and then admin listens on loopback only */
-    struct {
-        char *path, *backend;
-        int64_t context, threads; /* threads >= 1: the cores we may use, where the file says nothing */
-    } model;
+    struct wm_settings_model model; /* of bots without their own */
     struct {
         int64_t device, host, disk; /* bytes */
     } kv;
     struct {
         int64_t unknown_wait_ms;
     } delivery;
+    struct {
+        int64_t max_bytes; /* of a picture */
+    } media;
     struct {
         char *level, *format; /* info; text | json */
     } log;

@@ -69,6 +69,32 @@ static void check_tls_file(struct rules *r, const struct wm_tree *tls, const cha
                        (unsigned)info.st_mode & 07777, path);
 }
 
+static bool thinks_with(const struct wm_settings *s, const char *path)
+{
+    for (size_t i = 0; i < s->n_bots; i++)
+        if (s->bots[i].model.path && strcmp(s->bots[i].model.path, path) == 0)
+            return true;
+    return false;
+}
+
+/* The files of a model that some bot thinks with. `inherited`: where values that stand not in `map` came from. */
+static void check_model(struct rules *r, const struct wm_tree *map, const struct wm_settings_model *m,
+                        const struct wm_settings_model *inherited)
+{
+    struct stat info;
+    bool own = !inherited || wm_tree_find(map, "path");
+    if (own && m->path && thinks_with(r->s, m->path) && stat(m->path, &info) != 0)
+        wm_finding_add(r->findings, WM_FINDING_ERROR, line_of(map, "path"),
+                       "there is no model at %s; `sh gateway/demo.sh --build` fetches the small one, "
+                       "model.path names another",
+                       m->path);
+    if (m->projector && wm_tree_find(map, "projector") && stat(m->projector, &info) != 0)
+        wm_finding_add(r->findings, WM_FINDING_ERROR, line_of(map, "projector"),
+                       "there is no projector at %s; name the GGUF file that came with the model, or remove "
+                       "the key",
+                       m->projector);
+}
+
 static void check_paths(struct rules *r, const struct wm_tree *top)
 {
     const struct wm_settings *s = r->s;
@@ -78,11 +104,11 @@ static void check_paths(struct rules *r, const struct wm_tree *top)
         check_tls_file(r, tls, "certificate", s->tls_certificate);
         check_tls_file(r, tls, "key", s->tls_key);
     }
-    if (s->model.path && stat(s->model.path, &info) != 0)
-        wm_finding_add(r->findings, WM_FINDING_ERROR, line_of(model ? model : top, "path"),
-                       "there is no model at %s; `sh gateway/demo.sh --build` fetches the small one, "
-                       "model.path names another",
-                       s->model.path);
+    check_model(r, model ? model : top, &s->model, NULL);
+    const struct wm_tree *bots = wm_tree_find(top, "bots"), *bot = bots ? bots->first : NULL;
+    for (size_t i = 0; bot && i < s->n_bots; i++, bot = bot->next)
+        if (wm_tree_find(bot, "model"))
+            check_model(r, wm_tree_find(bot, "model"), &s->bots[i].model, &s->model);
     if (s->data && stat(s->data, &info) == 0 && !S_ISDIR(info.st_mode))
         wm_finding_add(r->findings, WM_FINDING_ERROR, line_of(top, "data"),
                        "data: %s is a file; name a folder, or a name that is free", s->data);

@@ -36,19 +36,29 @@ static const struct wm_row admin_rows[] = {
 };
 static const struct wm_schema admin = SCHEMA(admin_rows);
 
+/* The rows of a model, twice: at the top level with defaults, and of a bot, where the top level is the default. */
+#define MODEL_ROWS(at, otherwise, path_help)                                                                 \
+    {.key = "path", .kind = WM_ROW_PATH, .offset = at(model.path), .max = 4096, .help = path_help},          \
+    {.key = "projector", .kind = WM_ROW_PATH, .offset = at(model.projector), .max = 4096,                    \
+     .help = "GGUF file with the part that sees, where the model's file is without"},                        \
+    {.key = "backend", .kind = WM_ROW_CHOICE, .offset = at(model.backend), .fallback = otherwise("auto"),    \
+     .choices = "auto|cpu|cuda|reference",                                                                   \
+     .help = "what computes; auto takes the fastest that is here"},                                          \
+    {.key = "context", .kind = WM_ROW_INTEGER, .offset = at(model.context), .min = 256,                      \
+     .max = 10 * 1024 * 1024, .fallback = otherwise("8192"),                                                 \
+     .help = "longest conversation in tokens, cut to what the model can"},                                   \
+    {.key = "threads", .kind = WM_ROW_INTEGER, .offset = at(model.threads), .min = 1, .max = 1024,           \
+     .help = "threads that compute; default: one for each core we may use"},                                 \
+    {.key = "chat_format", .kind = WM_ROW_CHOICE, .offset = at(model.chat_format),                           \
+     .fallback = otherwise("auto"), .choices = "auto|chatml|llama3|llama4",                                  \
+     .help = "how turns are written for the model; auto: as its files say"},                                 \
+    {.key = "remote", .kind = WM_ROW_REFUSED,                                                                \
+     .help = "a remote engine is not in this version; name a model file with model.path"}
+#define GIVEN(text)  text
+#define ABSENT(text) NULL
+
 static const struct wm_row model_rows[] = {
-    {.key = "path", .kind = WM_ROW_PATH, .offset = IN(model.path), .max = 4096,
-     .help = "model file or folder; default: the small model that `sh gateway/demo.sh --build` fetches"},
-    {.key = "backend", .kind = WM_ROW_CHOICE, .offset = IN(model.backend), .fallback = "auto",
-     .choices = "auto|cpu|cuda|reference",
-     .help = "what computes; auto takes the fastest that is here"},
-    {.key = "context", .kind = WM_ROW_INTEGER, .offset = IN(model.context), .min = 256,
-     .max = 10 * 1024 * 1024, .fallback = "8192",
-     .help = "longest conversation in tokens, cut to what the model can"},
-    {.key = "threads", .kind = WM_ROW_INTEGER, .offset = IN(model.threads), .min = 1, .max = 1024,
-     .help = "threads that compute; default: one for each core we may use"},
-    {.key = "remote", .kind = WM_ROW_REFUSED,
-     .help = "a remote engine is not in this version; name a model file with model.path"},
+    MODEL_ROWS(IN, GIVEN, "model file or folder; default: the small model that `sh gateway/demo.sh --build` fetches"),
 };
 static const struct wm_schema model = SCHEMA(model_rows);
 
@@ -69,6 +79,12 @@ static const struct wm_row delivery_rows[] = {
 };
 static const struct wm_schema delivery = SCHEMA(delivery_rows);
 
+static const struct wm_row media_rows[] = {
+    {.key = "max_bytes", .kind = WM_ROW_SIZE, .offset = IN(media.max_bytes), .min = 1024, .max = 32 * MIB,
+     .fallback = "16MiB", .help = "a larger picture is not fetched"},
+};
+static const struct wm_schema media = SCHEMA(media_rows);
+
 static const struct wm_row log_rows[] = {
     {.key = "level", .kind = WM_ROW_CHOICE, .offset = IN(log.level), .fallback = "info",
      .choices = "error|warn|info|debug", .help = "what is logged; debug may name contacts"},
@@ -76,6 +92,11 @@ static const struct wm_row log_rows[] = {
      .choices = "text|json", .help = "how a line looks"},
 };
 static const struct wm_schema log_schema = SCHEMA(log_rows);
+
+static const struct wm_row bot_model_rows[] = {
+    MODEL_ROWS(IN_BOT, ABSENT, "model file or folder of this bot; other keys that are not here: as under model:"),
+};
+static const struct wm_schema bot_model = SCHEMA(bot_model_rows);
 
 static const struct wm_row bot_rows[] = {
     {.key = "name", .kind = WM_ROW_NAME, .offset = IN_BOT(name), .help = "what channels call it"},
@@ -95,6 +116,8 @@ static const struct wm_row bot_rows[] = {
      .fallback = "0", .help = "keep this many likeliest words; 0: off"},
     {.key = "seed", .kind = WM_ROW_INTEGER, .offset = IN_BOT(seed), .min = 0, .max = INT64_MAX,
      .fallback = "0", .help = "same seed and conversation, same reply"},
+    {.key = "model", .kind = WM_ROW_SECTION, .below = &bot_model,
+     .help = "what thinks for this bot; default: the one under model:"},
 };
 static const struct wm_schema bot = SCHEMA(bot_rows);
 
@@ -149,6 +172,7 @@ static const struct wm_row top_rows[] = {
     {.key = "model", .kind = WM_ROW_SECTION, .below = &model, .help = "what answers"},
     {.key = "kv", .kind = WM_ROW_SECTION, .below = &kv, .help = "memory for conversations"},
     {.key = "delivery", .kind = WM_ROW_SECTION, .below = &delivery, .help = "sending replies"},
+    {.key = "media", .kind = WM_ROW_SECTION, .below = &media, .help = "pictures that people send"},
     {.key = "log", .kind = WM_ROW_SECTION, .below = &log_schema, .help = "lines on standard error"},
     {.key = "bots", .kind = WM_ROW_BOTS, .max = WM_SETTINGS_BOTS, .below = &bot,
      .help = "who answers; default: one named `default`"},

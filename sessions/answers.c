@@ -96,7 +96,10 @@ static json_t *events(struct wm_db *db, const struct wm_question *q, int64_t lim
     "c.human_until_ms,"                                                                                      \
     " EXISTS(SELECT 1 FROM transcript WHERE conversation = c.id AND turn IS NULL AND silent = 0) AS waits,"  \
     " EXISTS(SELECT 1 FROM outbox WHERE conversation = c.id AND state IN ('queued', 'sending', 'unknown')"   \
-    " AND NOT (state = 'unknown' AND unknown_ms IS NULL)) AS goes"
+    " AND NOT (state = 'unknown' AND unknown_ms IS NULL)) AS goes,"                                          \
+    " EXISTS(SELECT 1 FROM transcript JOIN row_media ON row_media.row = transcript.id"                       \
+    " JOIN media ON media.id = row_media.media WHERE conversation = c.id AND turn IS NULL AND silent = 0"    \
+    " AND media.state = 'wanted') AS gathers"
 
 static json_t *conversation_head(sqlite3_stmt *s)
 {
@@ -107,9 +110,10 @@ static json_t *conversation_head(sqlite3_stmt *s)
     int64_t now = wm_wall_ms();
     json_object_set_new(c, "stopped", json_boolean(sqlite3_column_int(s, 7)));
     json_object_set_new(c, "human", json_boolean(sqlite3_column_int64(s, 8) > now));
-    const char *state = sqlite3_column_int(s, 10)  ? "delivering"
-                        : sqlite3_column_int(s, 9) ? "thinking"
-                                                   : "idle";
+    const char *state = sqlite3_column_int(s, 10)   ? "delivering"
+                        : sqlite3_column_int(s, 11) ? "gathering" /* its pictures are on their way */
+                        : sqlite3_column_int(s, 9)  ? "thinking"
+                                                    : "idle";
     json_object_set_new(c, "state", json_string(state));
     return c;
 }
@@ -152,13 +156,33 @@ static json_t *usage_of(sqlite3_stmt *s, int first)
     return usage;
 }
 
+/* The pictures of one row of the transcript, as far as they came; NULL without any. */
+static json_t *pictures(struct wm_db *db, int64_t row)
+{
+    json_t *list = NULL;
+    sqlite3_stmt *s = wm_db_ask(db,
+                                "SELECT lower(hex(sha256)), mime, bytes FROM row_media JOIN media"
+                                " ON media.id = row_media.media WHERE row = ? AND state = 'fetched'"
+                                " ORDER BY place",
+                                "i", row);
+    static const char *const names[] = {"sha256", "mime", "bytes"};
+    while (wm_db_row(db, s)) {
+        json_t *picture = json_pack("{s:s}", "type", "picture");
+        set_columns(picture, s, 0, "tti", names);
+        if (!list)
+            list = json_array();
+        json_array_append_new(list, picture);
+    }
+    return list;
+}
+
 static json_t *turns(struct wm_db *db, int64_t id)
 {
     static const char *const names[] = {"role", "text", "at", "turn", "kind"};
     json_t *list = json_array();
     sqlite3_stmt *s = wm_db_ask(db,
                                 "SELECT role, text, at_ms, turn, kind, prompt_tokens, cached_tokens, "
-                                "completion_tokens, first_token_ms FROM"
+                                "completion_tokens, first_token_ms, id FROM"
                                 " (SELECT *, turn IS NULL AS waits FROM transcript WHERE conversation = ?"
                                 "  ORDER BY waits DESC, turn DESC, place DESC, at_ms DESC, id DESC LIMIT ?)"
                                 " ORDER BY waits, turn, place, at_ms, id",
@@ -167,6 +191,9 @@ static json_t *turns(struct wm_db *db, int64_t id)
         json_t *turn = json_object();
         set_columns(turn, s, 0, "ttiit", names);
         json_object_set_new(turn, "usage", usage_of(s, 5));
+        json_t *media = pictures(db, sqlite3_column_int64(s, 9));
+        if (media)
+            json_object_set_new(turn, "media", media);
         json_array_append_new(list, turn);
     }
     return list;
@@ -195,7 +222,7 @@ static json_t *outbox(struct wm_db *db, int64_t id)
     return list;
 }
 
-static json_t *conversation(struct wm_db *db, const struct wm_question *q, const struct wm_brain *brain,
+static json_t *conversation(struct wm_db *db, const struct wm_question *q, struct wm_brains *brains,
                             struct wm_error *err)
 {
     sqlite3_stmt *s = wm_db_ask(db,
@@ -208,8 +235,8 @@ static json_t *conversation(struct wm_db *db, const struct wm_question *q, const
     }
     json_t *c = conversation_head(s);
     struct wm_kv_bytes kv = {0};
-    if (brain)
-        kv = brain->kv_of(brain->self, (uint64_t)q->id);
+    if (brains)
+        kv = wm_brains_kv_of(brains, (uint64_t)q->id);
     json_object_set_new(c, "turns", turns(db, q->id));
     json_object_set_new(c, "outbox", outbox(db, q->id));
     json_object_set_new(c, "kv",
@@ -218,7 +245,7 @@ static json_t *conversation(struct wm_db *db, const struct wm_question *q, const
     return c;
 }
 
-char *wm_answer_new(struct wm_db *db, const struct wm_question *q, const struct wm_brain *brain,
+char *wm_answer_new(struct wm_db *db, const struct wm_question *q, struct wm_brains *brains,
                     struct wm_error *err)
 {
     int64_t limit = q->limit == 0 ? LIMIT_DEFAULT : q->limit;
@@ -235,7 +262,7 @@ char *wm_answer_new(struct wm_db *db, const struct wm_question *q, const struct 
         root = conversations(db, q, limit);
         break;
     case WM_ASK_CONVERSATION:
-        root = conversation(db, q, brain, err);
+        root = conversation(db, q, brains, err);
         break;
     }
     wm_db_status(db, err);

@@ -6,8 +6,8 @@
 #include "sessions/db.h"
 #include "sessions/sessions.h"
 
-/* Malloc'd JSON; NULL with a sentence: ENOENT, EINVAL, EIO. `brain` may be NULL: nothing is resident then. */
-char *wm_answer_new(struct wm_db *db, const struct wm_question *q, const struct wm_brain *brain,
+/* Malloc'd JSON; NULL with a sentence: ENOENT, EINVAL, EIO. `brains` may be NULL: nothing is resident then. */
+char *wm_answer_new(struct wm_db *db, const struct wm_question *q, struct wm_brains *brains,
                     struct wm_error *err);
 
 #endif

@@ -80,6 +80,49 @@ enum {
     WM_CAP_STATUS_REF = 4 /* statuses carry our own reference: an unknown row can be settled */
 };
 
+/* What an answer means for a medium that a person sent: a GET may always be repeated. */
+enum wm_media_outcome_kind {
+    WM_MEDIA_GOT,
+    WM_MEDIA_RETRY, /* not now: again from the beginning after `retry_ms` */
+    WM_MEDIA_GONE,  /* never: `sentence` says why */
+    WM_MEDIA_PAUSE  /* the whole channel is out of order (token, permission): alarm; again after `retry_ms` */
+};
+
+struct wm_media_outcome {
+    enum wm_media_outcome_kind kind;
+    int64_t retry_ms;
+    int32_t code; /* the platform's error code, 0 without */
+    char sentence[256];
+};
+
+enum { WM_MEDIA_URL_BYTES = 4096, WM_MEDIA_SHA256_HEX = 64 };
+
+/* Where a medium lies, as the platform tells it. */
+struct wm_media_place {
+    char url[WM_MEDIA_URL_BYTES];
+    char mime[64];                        /* "" : not said */
+    char sha256[WM_MEDIA_SHA256_HEX + 1]; /* lower-case hex; "" : not said */
+    int64_t bytes;                        /* -1: not said */
+};
+
+/* How media that people send are fetched: at most two calls. All of it on the director thread. */
+struct wm_adapter_media {
+    /* The call that asks where `id` (one of wm_event.media) lies. *out NULL: no call is needed, `place` is filled.
+     * EINVAL: no id of this platform. */
+    enum wm_status (*ask)(struct wm_channel *c, const char *id, struct wm_http_call **out,
+                          struct wm_media_place *place, struct wm_error *err);
+    /* Reads the answer to it; `place` is filled with GOT. `attempt` counts from 1. Where ask makes calls. */
+    void (*told)(struct wm_channel *c, const struct wm_http_result *result, int attempt,
+                 struct wm_media_place *place, struct wm_media_outcome *out);
+    /* The call that fetches it, at most `max_bytes`. EDENIED: the address leads somewhere else than to the platform's
+     * own hosts; no call is made and no token shown. */
+    enum wm_status (*fetch)(struct wm_channel *c, const struct wm_media_place *place, size_t max_bytes,
+                            struct wm_http_call **out, struct wm_error *err);
+    /* Reads the answer to it; with GOT the body of `result` is the medium. */
+    void (*fetched)(struct wm_channel *c, const struct wm_http_result *result, int attempt,
+                    struct wm_media_outcome *out);
+};
+
 struct wm_adapter {
     const char *platform; /* settings key */
     unsigned caps;        /* WM_CAP_*: callers ask, never assume */
@@ -117,6 +160,8 @@ struct wm_adapter {
     /* Director thread. Reads the answer to such a call. `attempt` counts from 1. */
     void (*outcome)(struct wm_channel *c, const struct wm_outgoing *what, const struct wm_http_result *result,
                     int attempt, struct wm_outcome *out);
+
+    const struct wm_adapter_media *media; /* NULL: media of this platform are not fetched */
 };
 
 #endif

@@ -22,6 +22,7 @@ struct wm_counters {
     _Atomic int64_t queued, unknown; /* rows of the outbox, now */
     _Atomic uint64_t sent, failed, retries;
     _Atomic int64_t unanswered_since_ms; /* wall time; 0: nobody waits */
+    _Atomic uint64_t media_wanted, media_fetched, media_failed, media_bytes;
 };
 
 #endif

@@ -157,16 +157,14 @@ struct call {
     struct wm_desk *desk;
     int64_t conversation;
     int attempt;
-    struct wm_http_result result; /* with copies */
-    char *body, *cause;
+    struct wm_http_copy answer;
     char ref[WM_REF_BYTES];
 };
 
 static void call_drop(struct wm_note *note)
 {
     struct call *c = (struct call *)note;
-    free(c->body);
-    free(c->cause);
+    wm_http_copy_free(&c->answer);
     free(c);
 }
 
@@ -187,7 +185,7 @@ static void answered(struct wm_director *d, struct wm_note *note)
     struct wm_outgoing what = outgoing_of(talk, c->ref);
     struct wm_outcome outcome = {.kind = WM_OUTCOME_UNKNOWN};
     d->calls_out--;
-    talk->line->adapter->outcome(talk->line->channel, &what, &c->result, c->attempt, &outcome);
+    talk->line->adapter->outcome(talk->line->channel, &what, &c->answer.result, c->attempt, &outcome);
     judge(d, talk, &outcome);
     call_drop(note);
 }
@@ -196,19 +194,7 @@ static void answered(struct wm_director *d, struct wm_note *note)
 static void call_done(void *arg, const struct wm_http_result *result)
 {
     struct call *c = arg;
-    c->result = *result;
-    c->body = malloc(result->body_len + 1);
-    c->cause = result->cause ? strdup(result->cause) : NULL;
-    if (c->body) {
-        if (result->body_len > 0)
-            memcpy(c->body, result->body, result->body_len);
-        c->body[result->body_len] = '\0';
-    } else { /* an answer that we cannot read is lost */
-        c->result.fate = WM_HTTP_LOST;
-        c->result.body_len = 0;
-    }
-    c->result.body = c->body;
-    c->result.cause = c->cause;
+    wm_http_copy(&c->answer, result);
     wm_desk_post(c->desk, &c->note);
 }
 

@@ -75,6 +75,16 @@ void wm_director_to_reader(struct wm_director *d, struct wm_job *job,
     wm_reader_submit(d->o.reader, job);
 }
 
+void wm_director_to_keeper(struct wm_director *d, struct wm_job *job,
+                           void (*deliver)(struct wm_director *d, struct wm_note *note),
+                           void (*drop)(struct wm_note *note))
+{
+    job->note.deliver = deliver;
+    job->note.drop = drop;
+    d->jobs_out++;
+    wm_keeper_submit(d->o.keeper, job);
+}
+
 void wm_director_job_back(struct wm_director *d)
 {
     d->jobs_out--;
@@ -100,6 +110,8 @@ static int64_t burst_over_ms(const struct wm_talk *talk)
     int64_t quiet = talk->last_ms + talk->line->settle_quiet_ms;
     int64_t at_most = talk->first_ms + talk->line->settle_at_most_ms;
     int64_t over = quiet < at_most ? quiet : at_most;
+    if (over < talk->pictures_ms)
+        over = talk->pictures_ms;
     return over > talk->hold_ms ? over : talk->hold_ms;
 }
 
@@ -195,7 +207,7 @@ static void human_done(struct wm_director *d, struct wm_note *note)
     wm_director_job_back(d);
     struct wm_talk *talk = wm_talks_find(&d->talks, j->conversation);
     if (talk && j->until_ms)
-        wm_thinking_cancel(d, talk);
+        wm_thinking_cancel(talk);
     free(j);
 }
 
@@ -235,8 +247,30 @@ static void reload_drop(struct wm_note *note)
 static void reload_lines(struct wm_director *d, struct wm_note *note)
 {
     wm_lines_replace(&d->lines, ((struct reload_note *)note)->fresh);
-    d->list_wanted = true; /* a channel that has come back finds its queue */
+    d->list_wanted = d->media_due = true; /* a channel that has come back finds its queue */
     free(note);
+}
+
+/* Each channel with its brain. Start or reload, one at a time. */
+static enum wm_status new_lines(struct wm_director *d, const struct wm_channel_binding *channels, size_t n,
+                                struct wm_line **out, struct wm_error *err)
+{
+    const struct wm_brain **of = calloc(n ? n : 1, sizeof *of);
+    enum wm_status st = of ? WM_OK : wm_fail(err, WM_ENOMEM, "no memory for %zu channels", n);
+    for (size_t i = 0; i < n && st == WM_OK; i++) {
+        struct wm_brain named = {0};
+        if (channels[i].engine)
+            named = d->o.brain_of(channels[i].engine);
+        const struct wm_brain *brain = channels[i].engine ? &named : d->o.brain;
+        of[i] = brain ? wm_brains_take(d->o.brains, brain) : NULL;
+        if (!of[i])
+            st = wm_fail(err, WM_EINVAL, "channel %s has no model, or there are more than %d models",
+                         channels[i].name, WM_BRAINS);
+    }
+    if (st == WM_OK)
+        st = wm_lines_new(channels, of, n, out, err);
+    free(of);
+    return st;
 }
 
 enum wm_status wm_director_reload(struct wm_director *d, const struct wm_channel_binding *channels, size_t n,
@@ -245,7 +279,7 @@ enum wm_status wm_director_reload(struct wm_director *d, const struct wm_channel
     struct reload_note *note = calloc(1, sizeof *note);
     if (!note)
         return wm_fail(err, WM_ENOMEM, "no memory to reload the channels");
-    enum wm_status st = wm_lines_new(d->o.brain, channels, n, &note->fresh, err);
+    enum wm_status st = new_lines(d, channels, n, &note->fresh, err);
     if (st != WM_OK) {
         free(note);
         return st;
@@ -275,7 +309,7 @@ static void cancel_all(struct wm_director *d)
 {
     for (size_t i = 0; i < d->talks.n_buckets; i++)
         for (struct wm_talk *talk = d->talks.buckets[i]; talk; talk = talk->next)
-            wm_thinking_cancel(d, talk);
+            wm_thinking_cancel(talk);
 }
 
 /* Everything has come back, or the deadline has passed: a broken disk, a long thought and a silent platform may each
@@ -296,9 +330,12 @@ static int64_t sleep_ms(struct wm_director *d)
 {
     int64_t most = d->closing ? BUSY_SLEEP_MS : d->o.clock->longest_sleep_ms;
     struct wm_talk *first = wm_talks_first(&d->talks);
-    if (!first)
+    int64_t due = d->media_at_ms;
+    if (first && first->due_ms < due)
+        due = first->due_ms;
+    if (due == INT64_MAX || d->closing)
         return most;
-    int64_t left = first->due_ms - wm_director_now(d);
+    int64_t left = due - wm_director_now(d);
     return left < 0 ? 0 : left < most ? left : most;
 }
 
@@ -315,6 +352,7 @@ static void *run(void *arg)
         admit(d);
         wm_inbound_pump(d);
         wm_waiting_pump(d);
+        wm_media_pump(d);
         d->o.counters->active = d->talks.n;
         int64_t now = wm_director_now(d);
         if (now >= d->next_look_ms) {
@@ -340,13 +378,14 @@ enum wm_status wm_director_new(const struct wm_director_options *options,
     d->o = *options;
     wm_letters_init(&d->bodies);
     d->seen_id = options->watermark;
-    d->list_wanted = true;
+    d->list_wanted = d->media_due = true;
     d->started_ms = wm_director_now(d);
+    d->started_wall_ms = wm_director_wall(d);
     d->random = (uint64_t)wm_wall_ms();
     enum wm_status st =
         wm_talks_init(&d->talks) ? WM_OK : wm_fail(err, WM_ENOMEM, "no memory for the director");
     if (st == WM_OK)
-        st = wm_lines_new(options->brain, channels, n, &d->lines, err);
+        st = new_lines(d, channels, n, &d->lines, err);
     if (st == WM_OK)
         st = wm_desk_new(options->box, &d->desk, err);
     if (st == WM_OK && pthread_create(&d->thread, NULL, run, d) != 0)

@@ -4,9 +4,11 @@
 
 #include "sessions/counters.h"
 #include "sessions/feed.h"
+#include "sessions/keeper.h"
 #include "sessions/reader.h"
 #include "sessions/seams.h"
 #include "sessions/sessions.h"
+#include "sessions/shelf.h"
 #include "sessions/store.h"
 
 struct wm_director_options { /* borrowed, outlive the director */
@@ -14,11 +16,16 @@ struct wm_director_options { /* borrowed, outlive the director */
     struct wm_feed *feed;
     struct wm_store *store;
     struct wm_reader *reader;
+    struct wm_keeper *keeper;
+    const struct wm_shelf *shelf;
     struct wm_transport *transport;
     struct wm_counters *counters;
-    const struct wm_brain *brain;
+    struct wm_brains *brains;     /* of all channels */
+    const struct wm_brain *brain; /* of channels that name no engine; NULL: there is none */
+    struct wm_brain (*brain_of)(struct wm_engine *e);
     const struct wm_clock *clock;
     int64_t unknown_wait_ms, human_ms;
+    size_t media_bytes;     /* a picture may have */
     int64_t watermark;      /* bodies up to this one are events */
     const char *store_name; /* part of our references */
 };

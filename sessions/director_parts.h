@@ -1,5 +1,6 @@
 /* director_parts.h -- the director's own parts, for its own files: director.c (thread, steps), inbound.c (bodies in),
- * waiting.c (conversations that wait on disk), thinking.c (turns), delivery.c (outbox), effects.c (read and typing).
+ * waiting.c (conversations that wait on disk), thinking.c (turns), delivery.c (outbox), media.c (pictures), effects.c
+ * (read and typing).
  * Everything here is of the director thread.
  */
 #ifndef WM_SESSIONS_DIRECTOR_PARTS_H
@@ -34,13 +35,18 @@ struct wm_director {
     bool list_wanted, list_out;
     int64_t list_after;
 
+    /* pictures */
+    bool media_due, take_out; /* the queue on disk is to be looked at, or is being looked at */
+    int64_t media_at_ms;      /* or then: monotonic */
+    int fetches;              /* under way */
+
     /* what is under way */
     int jobs_out, turns_out, calls_out;
     int thinking; /* conversations from the load of a turn to its commit */
     bool closing;
     int64_t close_by_ms; /* real monotonic time */
 
-    int64_t started_ms, next_look_ms;
+    int64_t started_ms, started_wall_ms, next_look_ms;
     uint64_t random;
 };
 
@@ -54,6 +60,9 @@ void wm_director_to_store(struct wm_director *d, struct wm_job *job,
                           void (*deliver)(struct wm_director *d, struct wm_note *note),
                           void (*drop)(struct wm_note *note));
 void wm_director_to_reader(struct wm_director *d, struct wm_job *job,
+                           void (*deliver)(struct wm_director *d, struct wm_note *note),
+                           void (*drop)(struct wm_note *note));
+void wm_director_to_keeper(struct wm_director *d, struct wm_job *job,
                            void (*deliver)(struct wm_director *d, struct wm_note *note),
                            void (*drop)(struct wm_note *note));
 /* Every `deliver` of a job begins with this. */
@@ -70,7 +79,12 @@ void wm_inbound_end(struct wm_director *d);
 void wm_waiting_pump(struct wm_director *d);
 
 void wm_thinking_begin(struct wm_director *d, struct wm_talk *talk);
-void wm_thinking_cancel(struct wm_director *d, struct wm_talk *talk);
+void wm_thinking_cancel(struct wm_talk *talk);
+
+/* A picture that its messages waited for has come, or never will. */
+void wm_thinking_pictures_came(struct wm_director *d, struct wm_talk *talk);
+
+void wm_media_pump(struct wm_director *d);
 
 void wm_delivery_step(struct wm_director *d, struct wm_talk *talk);
 /* A status has settled that row. */

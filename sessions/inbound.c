@@ -111,6 +111,7 @@ static bool read_body(struct wm_director *d, struct wm_body *body, struct wm_rea
     } else {
         const struct wm_adapter *a = r->line->adapter;
         r->window_ms = a->window_ms;
+        r->sees = a->media && r->line->brain->sees_pictures;
         r->account = r->line->account ? strdup(r->line->account) : NULL;
         enum wm_status st =
             a->parse(r->line->channel, body->bytes, body->len, body->arrived_ms, &r->list, &err);
@@ -170,6 +171,7 @@ static void count_settled(struct wm_director *d, const struct wm_recorded *resul
 static void act(struct wm_director *d, const struct wm_reading *r, const struct wm_event *e,
                 const struct wm_recorded *result)
 {
+    d->media_due |= result->pictures;
     if (result->wakes)
         wake(d, r, e, result->conversation);
     if (result->notice) {
@@ -184,7 +186,7 @@ static void act(struct wm_director *d, const struct wm_reading *r, const struct 
         count_settled(d, result);
     struct wm_talk *talk = result->conversation ? wm_talks_find(&d->talks, result->conversation) : NULL;
     if (talk && result->hushes)
-        wm_thinking_cancel(d, talk);
+        wm_thinking_cancel(talk);
     if (talk && result->settled)
         wm_delivery_settled(d, talk, result->settled);
 }

@@ -45,6 +45,7 @@ static enum wm_status fill(const struct wm_brain *brain, const struct wm_channel
     *line =
         (struct wm_line){.adapter = b->adapter,
                          .channel = b->channel,
+                         .brain = brain,
                          .sampling = b->bot.sampling,
                          .reply_tokens = b->bot.max_reply_tokens > 0 ? b->bot.max_reply_tokens : REPLY_TOKENS,
                          .settle_quiet_ms = b->settle_quiet_ms,
@@ -56,13 +57,13 @@ static enum wm_status fill(const struct wm_brain *brain, const struct wm_channel
     return render_head(brain, &b->bot, line, err);
 }
 
-enum wm_status wm_lines_new(const struct wm_brain *brain, const struct wm_channel_binding *channels, size_t n,
-                            struct wm_line **out, struct wm_error *err)
+enum wm_status wm_lines_new(const struct wm_channel_binding *channels, const struct wm_brain *const *brains,
+                            size_t n, struct wm_line **out, struct wm_error *err)
 {
     struct wm_line *lines = NULL;
     for (size_t i = 0; i < n; i++) {
         struct wm_line *line = calloc(1, sizeof *line);
-        enum wm_status st = line ? fill(brain, &channels[i], line, err)
+        enum wm_status st = line ? fill(brains[i], &channels[i], line, err)
                                  : wm_fail(err, WM_ENOMEM, "no memory for channel %s", channels[i].name);
         if (line) {
             line->next = lines;

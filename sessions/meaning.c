@@ -93,3 +93,17 @@ bool wm_meaning_readable(const char *kind)
             return spoken[i].readable;
     return false;
 }
+
+bool wm_meaning_picture(const char *kind)
+{
+    enum wm_event_kind k;
+    return kind && wm_event_kind_of(kind, &k) && (k == WM_EVENT_IMAGE || k == WM_EVENT_STICKER);
+}
+
+void wm_meaning_unloaded(const char *kind, const char *caption, struct wm_buffer *out)
+{
+    enum wm_event_kind k;
+    bool sticker = kind && wm_event_kind_of(kind, &k) && k == WM_EVENT_STICKER;
+    wm_buffer_printf(out, "[%s: could not be loaded]%s%s", sticker ? "sticker" : "picture",
+                     caption && *caption ? " " : "", caption ? caption : "");
+}

@@ -20,6 +20,7 @@
 
 #include "sessions/contacts.h"
 #include "sessions/inbox.h"
+#include "sessions/media_rows.h"
 #include "sessions/outbox_rows.h"
 
 enum { WORDS_BYTES = 1 << 20 }; /* of one message in the transcript; a platform's longest is far below */
@@ -88,6 +89,14 @@ static void remember(struct scene *s, const char *role, bool silent)
     wm_buffer_free(&words);
 }
 
+static void want_pictures(struct scene *s)
+{
+    int64_t row = sqlite3_last_insert_rowid(s->db->sql);
+    if (s->reading->sees && wm_meaning_picture(wm_event_kind_name(s->e->kind)))
+        s->out->pictures =
+            wm_media_want(s->db, s->channel, row, s->e->media, WM_EVENT_MEDIA, s->job->now_ms) > 0;
+}
+
 static void heard_from(struct scene *s)
 {
     wm_db_do(
@@ -112,6 +121,8 @@ static void take_message(struct scene *s)
         wm_db_number(s->db, 0, "SELECT stopped OR human_until_ms > ? FROM conversations WHERE id = ?", "ii",
                      s->job->now_ms, s->out->conversation) != 0;
     remember(s, "user", too_old || quiet);
+    if (!too_old)
+        want_pictures(s);
     s->out->wakes = !too_old && !quiet;
 }
 

@@ -9,10 +9,11 @@ struct wm_line;
 
 /* What one event came to. */
 struct wm_recorded {
-    bool fresh;  /* not a repeat */
-    bool wakes;  /* a message that asks for a turn */
-    bool hushes; /* the bot must be silent from now on: a person took over, or the contact opted out */
-    bool notice; /* a row of ours was put into the outbox */
+    bool fresh;    /* not a repeat */
+    bool wakes;    /* a message that asks for a turn */
+    bool hushes;   /* the bot must be silent from now on: a person took over, or the contact opted out */
+    bool notice;   /* a row of ours was put into the outbox */
+    bool pictures; /* some are wanted */
     int64_t conversation; /* 0: none */
     int64_t settled;      /* outbox row that this status took out of the open ones; 0: none */
     bool settled_unknown; /* it was `unknown` before */
@@ -24,6 +25,7 @@ struct wm_reading {
     struct wm_body *body;
     char *account;        /* of the channel, a copy; NULL: any */
     int64_t window_ms;    /* of the platform */
+    bool sees;            /* pictures are fetched here, and the model looks at them */
     struct wm_line *line; /* the director's; untouched here */
     struct wm_event_list list;
     struct wm_recorded *results;

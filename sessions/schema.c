@@ -6,6 +6,7 @@
  *           inbox --record--> events (each happening once)
  *                             conversations, aliases (who)
  *                             transcript (what the model sees; turn NULL: waits for its turn)
+ *                             media, row_media (the pictures in it, and the queue of those to be fetched)
  *                             outbox (what goes out)
  *
  * HOW     user_version counts the steps below; a store at step n runs the steps after it, each in a transaction. A step
@@ -66,6 +67,18 @@ static const char *const steps[] = {
     "CREATE INDEX outbox_conversation ON outbox(conversation, id);"
     "CREATE INDEX outbox_open ON outbox(conversation, id) WHERE state IN ('queued', 'sending', 'unknown');"
     "CREATE INDEX outbox_platform ON outbox(platform_id) WHERE platform_id IS NOT NULL;",
+
+    /* pictures: state is wanted, fetched, failed; the grid is the one that the model of that fingerprint cuts it into */
+    "CREATE TABLE media(id INTEGER PRIMARY KEY, channel INTEGER NOT NULL, platform_id TEXT NOT NULL,"
+    " state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, wanted_ms INTEGER NOT NULL,"
+    " next_ms INTEGER NOT NULL DEFAULT 0," /* no attempt earlier */
+    " sha256 BLOB, mime TEXT, bytes INTEGER, rows INTEGER, cols INTEGER, fingerprint TEXT, error TEXT);"
+    "CREATE UNIQUE INDEX media_once ON media(channel, platform_id);"
+    "CREATE INDEX media_wanted ON media(next_ms, id) WHERE state = 'wanted';"
+    "CREATE TABLE row_media(row INTEGER NOT NULL, place INTEGER NOT NULL, media INTEGER NOT NULL,"
+    " PRIMARY KEY(row, place)) WITHOUT ROWID;"
+    "CREATE INDEX row_media_of ON row_media(media);"
+    "ALTER TABLE transcript ADD COLUMN pictures BLOB;", /* whose slots `tokens` holds: media_rows.h */
 };
 
 enum { VERSION = sizeof steps / sizeof *steps };

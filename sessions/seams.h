@@ -19,8 +19,10 @@ struct wm_clock {
 extern const struct wm_clock wm_real_clock;
 
 struct wm_seams {
-    const struct wm_brain *brain; /* NULL: the engine of the options */
-    const struct wm_clock *clock; /* NULL: the real one */
+    const struct wm_brain
+        *brain; /* of channels whose binding names no engine; NULL: the engine of the options */
+    struct wm_brain (*brain_of)(struct wm_engine *e); /* of the others; NULL: wm_brain_of */
+    const struct wm_clock *clock;                     /* NULL: the real one */
 };
 
 #endif

@@ -9,20 +9,29 @@
 #include "sessions/director.h"
 #include "sessions/folder.h"
 #include "sessions/inbox.h"
+#include "sessions/media_rows.h"
 #include "sessions/outbox_rows.h"
 #include "sessions/schema.h"
 
-enum { UNKNOWN_WAIT_MS = 60000, HUMAN_MS = 24 * 3600 * 1000, INGEST_BYTES = 64 << 20, STORE_NAME_BYTES = 32 };
+enum {
+    UNKNOWN_WAIT_MS = 60000,
+    HUMAN_MS = 24 * 3600 * 1000,
+    INGEST_BYTES = 64 << 20,
+    MEDIA_BYTES = 16 << 20,
+    STORE_NAME_BYTES = 32
+};
 
 struct wm_sessions {
     struct wm_folder folder;
-    struct wm_brain brain;
+    struct wm_brains brains;
+    struct wm_shelf shelf;
     const struct wm_clock *clock;
     struct wm_counters counters;
     struct wm_mailbox *box; /* the director's */
     struct wm_feed feed;
     struct wm_store *store;
     struct wm_reader *reader;
+    struct wm_keeper *keeper;
     struct wm_director *director;
     char store_name[STORE_NAME_BYTES];
 };
@@ -34,6 +43,7 @@ static enum wm_status repair(struct wm_sessions *s, int64_t unknown_wait_ms, int
     struct wm_db *db = wm_store_db(s->store);
     struct wm_outbox_counts open = wm_outbox_recover(db, s->clock->wall_ms(s->clock->self), unknown_wait_ms);
     *watermark = wm_inbox_watermark(db);
+    s->counters.media_wanted = (uint64_t)wm_media_recover(db);
     sqlite3_stmt *name = wm_db_ask(db, "SELECT value FROM meta WHERE key = 'store'", "");
     if (wm_db_row(db, name))
         strncpy(s->store_name, wm_db_text(name, 0), sizeof s->store_name - 1);
@@ -48,30 +58,43 @@ static enum wm_status repair(struct wm_sessions *s, int64_t unknown_wait_ms, int
 static enum wm_status start(struct wm_sessions *s, const struct wm_sessions_options *o, struct wm_error *err)
 {
     int64_t unknown_wait_ms = o->unknown_wait_ms > 0 ? o->unknown_wait_ms : UNKNOWN_WAIT_MS;
+    const struct wm_seams *seams = o->seams;
+    bool own = seams && seams->brain;
+    struct wm_brain brain = own ? *seams->brain : o->engine ? wm_brain_of(o->engine) : (struct wm_brain){0};
     struct wm_store_options store = {.path = s->folder.store,
                                      .feed = &s->feed,
                                      .answers = s->box,
                                      .counters = &s->counters,
                                      .clock = s->clock,
                                      .ingest_bytes = o->ingest_bytes ? o->ingest_bytes : INGEST_BYTES};
-    struct wm_director_options director = {.box = s->box,
-                                           .feed = &s->feed,
-                                           .transport = o->transport,
-                                           .counters = &s->counters,
-                                           .brain = &s->brain,
-                                           .clock = s->clock,
-                                           .unknown_wait_ms = unknown_wait_ms,
-                                           .human_ms = o->human_ms > 0 ? o->human_ms : HUMAN_MS,
-                                           .store_name = s->store_name};
-    enum wm_status st = wm_store_open(&store, &s->store, err);
+    struct wm_director_options director = {
+        .box = s->box,
+        .feed = &s->feed,
+        .transport = o->transport,
+        .counters = &s->counters,
+        .brains = &s->brains,
+        .brain = own || o->engine ? wm_brains_take(&s->brains, &brain) : NULL,
+        .brain_of = seams && seams->brain_of ? seams->brain_of : wm_brain_of,
+        .clock = s->clock,
+        .shelf = &s->shelf,
+        .media_bytes = o->media_bytes ? o->media_bytes : MEDIA_BYTES,
+        .unknown_wait_ms = unknown_wait_ms,
+        .human_ms = o->human_ms > 0 ? o->human_ms : HUMAN_MS,
+        .store_name = s->store_name};
+    enum wm_status st = wm_shelf_open(o->data, &s->shelf, err);
+    if (st == WM_OK)
+        st = wm_store_open(&store, &s->store, err);
     if (st == WM_OK)
         st = repair(s, unknown_wait_ms, &director.watermark, err);
     if (st == WM_OK)
         st = wm_reader_new(s->folder.store, s->box, &s->reader, err);
     if (st == WM_OK)
+        st = wm_keeper_new(s->box, &s->keeper, err);
+    if (st == WM_OK)
         st = wm_store_start(s->store, err);
     director.store = s->store;
     director.reader = s->reader;
+    director.keeper = s->keeper;
     if (st == WM_OK)
         st = wm_director_new(&director, o->channels, o->n_channels, &s->director, err);
     return st;
@@ -86,7 +109,6 @@ enum wm_status wm_sessions_open(const struct wm_sessions_options *options, struc
     s->folder.lock = -1;
     const struct wm_seams *seams = options->seams;
     s->clock = seams && seams->clock ? seams->clock : &wm_real_clock;
-    s->brain = seams && seams->brain ? *seams->brain : wm_brain_of(options->engine);
     wm_feed_init(&s->feed, NULL, wm_director_take_body);
     enum wm_status st = wm_mailbox_new(SIZE_MAX, NULL, NULL, &s->box, err);
     s->feed.to = s->box;
@@ -107,9 +129,10 @@ enum wm_status wm_sessions_open(const struct wm_sessions_options *options, struc
 
 void wm_sessions_close(struct wm_sessions *s, int64_t deadline_ms)
 {
-    /* The director first: it still needs answers from the other two. */
+    /* The director first: it still needs answers from the other three. */
     wm_director_stop(s->director, deadline_ms);
     wm_reader_free(s->reader);
+    wm_keeper_free(s->keeper);
     wm_store_close(s->store);
     if (s->box) {
         wm_mailbox_close(s->box);
@@ -121,6 +144,7 @@ void wm_sessions_close(struct wm_sessions *s, int64_t deadline_ms)
     wm_director_free(s->director);
     wm_feed_end(&s->feed);
     wm_mailbox_free(s->box);
+    wm_shelf_close(&s->shelf);
     wm_folder_leave(&s->folder);
     free(s);
 }
@@ -157,7 +181,7 @@ enum wm_status wm_sessions_set_human(struct wm_sessions *s, int64_t conversation
 struct question_job {
     struct wm_job job;
     struct wm_question question;
-    const struct wm_brain *brain;
+    struct wm_brains *brains;
     void (*answer)(void *arg, const char *json, size_t len, const struct wm_error *err);
     void *arg;
     bool told;
@@ -166,7 +190,7 @@ struct question_job {
 static void question_apply(struct wm_job *job, struct wm_db *db)
 {
     struct question_job *j = (struct question_job *)job;
-    char *json = job->status == WM_OK ? wm_answer_new(db, &j->question, j->brain, &job->error) : NULL;
+    char *json = job->status == WM_OK ? wm_answer_new(db, &j->question, j->brains, &job->error) : NULL;
     j->told = true;
     j->answer(j->arg, json, json ? strlen(json) : 0, json ? NULL : &job->error);
     free(json);
@@ -193,7 +217,7 @@ enum wm_status wm_sessions_ask(struct wm_sessions *s, const struct wm_question *
     j->job.apply = question_apply;
     j->job.note.drop = question_drop;
     j->question = *q;
-    j->brain = &s->brain;
+    j->brains = &s->brains;
     j->answer = answer;
     j->arg = arg;
     enum wm_status st = wm_reader_submit(s->reader, &j->job);
@@ -253,6 +277,10 @@ void wm_sessions_stats(struct wm_sessions *s, struct wm_sessions_stats *out)
         .commit_us_sum = c->commit_us_sum,
         .commit_us_max = c->commit_us_max,
         .store_errors = c->store_errors,
+        .media_wanted = c->media_wanted,
+        .media_fetched = c->media_fetched,
+        .media_failed = c->media_failed,
+        .media_bytes = c->media_bytes,
         .store_ok = c->store_ok,
         .unanswered_age_ms = since && now > since ? now - since : 0,
     };

@@ -1,6 +1,7 @@
 /* sessions.h -- conversations: the durable store, turn-taking, delivery.
  *
- * Threads inside: `store` (one writer, group commit), `reader` (queries), `director` (state machines and timers).
+ * Threads inside: `store` (one writer, group commit), `reader` (queries), `director` (state machines and timers),
+ * `media` (pictures are hashed, written, looked at: keeper.h).
  * The gateway hands in verified bodies and asks questions; answers come through callbacks.
  *
  *   ALWAYS  (1) `done` of an ingest says WM_OK only after the body is on disk (WAL, synchronous=FULL).
@@ -36,6 +37,8 @@ struct wm_channel_binding {
     const char *account;
     const struct wm_adapter *adapter;
     struct wm_channel *channel; /* borrowed; outlives the sessions */
+    struct wm_engine
+        *engine; /* who thinks for this bot; borrowed, outlives the sessions; NULL: that of the options */
     struct wm_bot_config bot;
     int64_t settle_quiet_ms;   /* a burst is over after this silence ... */
     int64_t settle_at_most_ms; /* ... or this long after its first message */
@@ -43,13 +46,14 @@ struct wm_channel_binding {
 
 struct wm_sessions_options {
     const char *data;         /* folder; made (mode 0700) when missing. A second daemon on it is refused */
-    struct wm_engine *engine; /* borrowed */
+    struct wm_engine *engine; /* of channels that name none; borrowed */
     struct wm_transport *transport; /* borrowed; outlives the sessions */
     const struct wm_channel_binding *channels;
     size_t n_channels;
     int64_t unknown_wait_ms;      /* shortest wait for a status that settles an `unknown` row; 0: 60 s */
     int64_t human_ms;             /* a person's message keeps the bot silent so long; 0: 24 h */
     size_t ingest_bytes;          /* bodies that may wait for their commit; 0: 64 MiB */
+    size_t media_bytes;           /* a picture may have; 0: 16 MiB */
     const struct wm_seams *seams; /* tests: another clock, another model (sessions/seams.h); NULL */
 };
 
@@ -110,6 +114,8 @@ struct wm_sessions_stats {
     uint64_t outbox_queued, outbox_unknown, outbox_sent, outbox_failed, outbox_retries;
     uint64_t commit_us_sum, commit_us_max; /* of the last 1,024 commits: max */
     uint64_t store_errors;
+    uint64_t media_wanted; /* pictures that are being fetched, or will be */
+    uint64_t media_fetched, media_failed, media_bytes;
     bool store_ok;             /* false after a write error until a commit succeeds again */
     int64_t unanswered_age_ms; /* age of the oldest message that still waits for its turn; 0 without */
 };

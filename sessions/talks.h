@@ -20,6 +20,8 @@ struct wm_talk {
     bool busy;     /* a job, a call or the engine works for it: the next step comes with its answer */
     int64_t first_ms, last_ms;     /* monotonic arrival of the messages that wait */
     int64_t hold_ms;               /* monotonic: no new attempt at anything earlier */
+    int64_t pictures_ms;           /* monotonic: until then its messages wait for their pictures */
+    bool pictures_came;            /* one came since the turn was last loaded */
     int64_t since_ms;              /* wall time at which the oldest of them arrived */
     int64_t typing_ms;             /* when typing is to be shown again */
     char *account, *contact;       /* whom effects go to; NULL after a restart, until the person writes */

@@ -4,7 +4,8 @@
  *              |                |           |
  *              |                |           +-- stale, withheld: nothing is sent
  *              |                +-- error or nothing said: again, at most ATTEMPTS times, then a fixed sentence
- *              +-- pictures and such alone: a fixed sentence; not to be answered: marked as silent
+ *              +-- pictures on their way: again when one has come, or the patience ends
+ *              +-- recordings and such alone: a fixed sentence; not to be answered: marked as silent
  *
  * ALWAYS  (1) The rows that were loaded are the rows that are committed; what comes meanwhile waits for the next turn.
  *         (2) Until the commit nothing has happened: after a crash the same turn begins again from the same rows.
@@ -22,6 +23,8 @@ enum {
     ATTEMPTS = 3,
     AGAIN_MS = 1000, /* doubles with each failure */
     ENGINE_FULL_MS = 500,
+    PICTURES_LEAST_MS = 10000, /* a person rather waits than hears that the picture could not be loaded */
+    PICTURES_MOST_MS = 20000,
     REPLY_BYTES = 256 << 10, /* of text; past it the reply ends there */
     REPLY_PARTS = 200
 };
@@ -31,6 +34,7 @@ struct wm_turn {
     struct wm_note note;
     struct wm_desk *desk;
     struct wm_turn_load *load;
+    const struct wm_brain *brain; /* that thinks; a reload may give the channel another */
     uint64_t request;
     struct wm_tokens ids;
     struct wm_buffer text;
@@ -149,7 +153,7 @@ static void commit(struct wm_director *d, struct wm_talk *talk, struct wm_turn_l
         j->usage = *usage;
     if (reply) {
         j->reply = strdup(reply);
-        st = j->reply ? reply_tokens(d->o.brain, j, ids, &err) : WM_ENOMEM;
+        st = j->reply ? reply_tokens(&load->brain, j, ids, &err) : WM_ENOMEM;
         if (st == WM_OK)
             st = talk->line->adapter->render(talk->line->channel, reply, strlen(reply), add_part, j, &err);
         if (st == WM_ELIMIT)
@@ -239,11 +243,14 @@ static void think(struct wm_director *d, struct wm_talk *talk, struct wm_turn_lo
     turn->note.drop = turn_drop;
     turn->desk = d->desk;
     turn->load = load;
+    turn->brain = talk->line->brain;
     turn->text = WM_BUFFER(REPLY_BYTES);
     wm_buffer_reserve(&turn->text, 1);
     struct wm_generate g = {.owner = (uint64_t)talk->id,
                             .prompt = load->prompt.tokens.ids,
                             .prompt_len = load->prompt.tokens.n,
+                            .pictures = load->prompt.pictures,
+                            .n_pictures = load->prompt.n_pictures,
                             .max_tokens = load->prompt.max_tokens,
                             .sampling = talk->line->sampling,
                             .priority = WM_PRIORITY_MESSAGE,
@@ -252,7 +259,7 @@ static void think(struct wm_director *d, struct wm_talk *talk, struct wm_turn_lo
     g.sampling.seed += (uint64_t)load->turn; /* the same words twice would else get the same answer twice */
     talk->turn = turn;
     wm_desk_hold(d->desk);
-    enum wm_status st = d->o.brain->submit(d->o.brain->self, &g, &turn->request, &err);
+    enum wm_status st = turn->brain->submit(turn->brain->self, &g, &turn->request, &err);
     if (st == WM_OK) {
         d->turns_out++;
         d->o.counters->turns_started++;
@@ -272,13 +279,42 @@ static void think(struct wm_director *d, struct wm_talk *talk, struct wm_turn_lo
     }
 }
 
-void wm_thinking_cancel(struct wm_director *d, struct wm_talk *talk)
+void wm_thinking_cancel(struct wm_talk *talk)
 {
     if (talk->turn)
-        d->o.brain->cancel(d->o.brain->self, talk->turn->request);
+        talk->turn->brain->cancel(talk->turn->brain->self, talk->turn->request);
 }
 
 /* --- the beginning: what there is to answer ------------------------------------------------------------------- */
+
+/* A fixed answer, without the model. */
+static void say(struct wm_director *d, struct wm_talk *talk, struct wm_turn_load *load, const char *words)
+{
+    d->o.counters->turns_started++;
+    commit(d, talk, load, words, NULL, NULL);
+}
+
+static void await_pictures(struct wm_director *d, struct wm_talk *talk, const struct wm_turn_load *load)
+{
+    leave(d, talk);
+    talk->waiting = true;
+    if (!talk->pictures_came) /* else the load was older than the news */
+        talk->pictures_ms = wm_director_now(d) + load->pictures_until_ms - load->now_ms;
+    wm_talk_step(d, talk);
+}
+
+void wm_thinking_pictures_came(struct wm_director *d, struct wm_talk *talk)
+{
+    talk->pictures_ms = 0;
+    talk->pictures_came = true;
+    wm_talk_step(d, talk);
+}
+
+static int64_t pictures_wait_ms(const struct wm_line *line)
+{
+    int64_t ms = line->settle_at_most_ms;
+    return ms < PICTURES_LEAST_MS ? PICTURES_LEAST_MS : ms > PICTURES_MOST_MS ? PICTURES_MOST_MS : ms;
+}
 
 static void loaded(struct wm_director *d, struct wm_note *note)
 {
@@ -295,9 +331,17 @@ static void loaded(struct wm_director *d, struct wm_note *note)
             think(d, talk, load);
             return;
         case WM_TURN_CANNOT_SEE:
-            d->o.counters->turns_started++;
-            commit(d, talk, load, wm_words_cannot_see, NULL, NULL);
+            say(d, talk, load, wm_words_cannot_see);
             return;
+        case WM_TURN_CANNOT_OPEN:
+            say(d, talk, load, wm_words_cannot_open);
+            return;
+        case WM_TURN_NOT_LOADED:
+            say(d, talk, load, wm_words_not_loaded);
+            return;
+        case WM_TURN_PICTURES:
+            await_pictures(d, talk, load);
+            break;
         case WM_TURN_REMEMBER:
             commit(d, talk, load, NULL, NULL, NULL);
             return;
@@ -333,10 +377,16 @@ void wm_thinking_begin(struct wm_director *d, struct wm_talk *talk)
     load->conversation = talk->id;
     load->now_ms = wm_director_wall(d);
     load->window_ms = line->adapter->window_ms;
-    load->brain = *d->o.brain;
+    load->brain = *line->brain;
+    load->shelf = d->o.shelf;
+    load->started_ms = d->started_wall_ms;
+    load->pictures_wait_ms = pictures_wait_ms(line);
+    load->in_words = talk->failures == ATTEMPTS - 1; /* perhaps a picture is the trouble */
     load->head = head;
     load->n_head = line->n_head;
     load->reply_tokens = line->reply_tokens;
+    talk->pictures_came = false;
+    talk->pictures_ms = 0;
     talk->waiting = false; /* what comes from now on is for the next turn */
     talk->busy = true;
     wm_director_to_reader(d, &load->job, loaded, wm_turn_load_drop);

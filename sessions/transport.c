@@ -57,3 +57,27 @@ void wm_http_call_free(struct wm_http_call *call)
     free(call->body);
     free(call);
 }
+
+void wm_http_copy(struct wm_http_copy *copy, const struct wm_http_result *result)
+{
+    *copy = (struct wm_http_copy){.result = *result};
+    copy->body = malloc(result->body_len + 1);
+    copy->cause = result->cause ? strdup(result->cause) : NULL;
+    if (copy->body) {
+        if (result->body_len > 0)
+            memcpy(copy->body, result->body, result->body_len);
+        copy->body[result->body_len] = '\0';
+    } else {
+        copy->result.fate = WM_HTTP_LOST;
+        copy->result.body_len = 0;
+    }
+    copy->result.body = copy->body;
+    copy->result.cause = copy->cause;
+}
+
+void wm_http_copy_free(struct wm_http_copy *copy)
+{
+    free(copy->body);
+    free(copy->cause);
+    *copy = (struct wm_http_copy){0};
+}

@@ -4,6 +4,7 @@
 #ifndef WM_SESSIONS_TRANSPORT_H
 #define WM_SESSIONS_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct wm_http_call {
     size_t body_len;
     int64_t timeout_ms;      /* whole call; 0: 30 s */
     size_t max_answer_bytes; /* 0: 64 KiB; more is cut off and the call counts as LOST */
+    bool public_only; /* no connection to a loopback, private or link-local address, whatever the name says */
 };
 
 /* All strings copied; NULL without memory. */
@@ -37,12 +39,23 @@ enum wm_http_fate {
 
 struct wm_http_result {
     enum wm_http_fate fate;
-    int status; /* with ANSWERED */
+    int status;    /* with ANSWERED */
+    bool too_long; /* with LOST: it was longer than max_answer_bytes */
     const char *body;
     size_t body_len;
     int64_t retry_after_ms; /* from Retry-After in seconds, clamped to [0, 1 h]; -1 without */
     const char *cause;      /* a sentence for a person, without secrets; NULL with ANSWERED */
 };
+
+/* A result that outlives its call. */
+struct wm_http_copy {
+    struct wm_http_result result; /* body and cause are those below; body is NULL only without memory */
+    char *body, *cause;
+};
+
+/* Transport's thread. Without memory for the body the copy says LOST: an answer that nobody can read. */
+void wm_http_copy(struct wm_http_copy *copy, const struct wm_http_result *result);
+void wm_http_copy_free(struct wm_http_copy *copy); /* empties it; a zeroed one is fine */
 
 struct wm_transport {
     void *self;

@@ -67,6 +67,10 @@ const char wm_words_stopped[] = "You will get no more messages from us. Send STA
 const char wm_words_started[] = "Welcome back. We will answer your messages again.";
 const char wm_words_cannot_see[] =
     "Thank you. I cannot open pictures, recordings or files here yet: please tell me in words what you need.";
+const char wm_words_cannot_open[] =
+    "Thank you. I cannot open recordings or files here yet: please tell me in words what you need.";
+const char wm_words_not_loaded[] =
+    "I am sorry, I could not load your picture. Please send it again, or tell me in words what it shows.";
 const char wm_words_trouble[] = "I am sorry, I cannot answer at the moment. Please try again a little later.";
 
 enum { LONGEST_WORD = 64 }; /* bytes */

@@ -38,4 +38,7 @@ enum wm_status wm_instagram_request(struct wm_channel *c, const struct wm_outgoi
 void wm_messenger_outcome(struct wm_channel *c, const struct wm_outgoing *what,
                           const struct wm_http_result *result, int attempt, struct wm_outcome *out);
 
+/* media.c: wm_adapter.media of both platforms */
+extern const struct wm_adapter_media wm_messenger_media;
+
 #endif

@@ -24,6 +24,7 @@ const struct wm_adapter wm_adapter_messenger = {
     .render = wm_messenger_render,
     .request = wm_messenger_request,
     .outcome = wm_messenger_outcome,
+    .media = &wm_messenger_media,
 };
 
 const struct wm_adapter wm_adapter_instagram = {
@@ -39,4 +40,5 @@ const struct wm_adapter wm_adapter_instagram = {
     .render = wm_instagram_render,
     .request = wm_instagram_request,
     .outcome = wm_messenger_outcome,
+    .media = &wm_messenger_media,
 };

@@ -68,8 +68,8 @@ static void apply_code(const struct wm_meta_rule *rules, size_t n, const json_t 
     bool enough = rule.kind == WM_OUTCOME_RETRY && rule.attempts && attempt >= rule.attempts;
     decide(out, enough ? WM_OUTCOME_FAILED : rule.kind, grown(rule.first_ms, rule.growth, attempt), result);
     out->retry_contact_only = out->kind == WM_OUTCOME_RETRY && rule.contact_only;
-    snprintf(out->sentence, sizeof out->sentence, "Meta refused the message with code %d%s: %.160s",
-             out->code, enough ? ", again and again" : "", details ? details : "no details");
+    snprintf(out->sentence, sizeof out->sentence, "Meta refused it with code %d%s: %.160s", out->code,
+             enough ? ", again and again" : "", details ? details : "no details");
 }
 
 static void apply_status(const struct wm_http_result *result, int attempt, struct wm_outcome *out)

@@ -39,5 +39,11 @@ enum wm_status wm_whatsapp_request(struct wm_channel *c, const struct wm_outgoin
                                    struct wm_http_call **out, struct wm_error *err);
 void wm_whatsapp_outcome(struct wm_channel *c, const struct wm_outgoing *what,
                          const struct wm_http_result *result, int attempt, struct wm_outcome *out);
+/* wm_meta_graph_refused with WhatsApp's codes. */
+bool wm_whatsapp_refused(const struct wm_http_result *result, int attempt, struct wm_outcome *out,
+                         json_t **answer);
+
+/* media.c: wm_adapter.media */
+extern const struct wm_adapter_media wm_whatsapp_media;
 
 #endif

@@ -45,13 +45,19 @@ static const struct wm_meta_rule rules[] = {
     {ONE(131047), NEVER}, /* the 24-hour window is closed */
 };
 
+bool wm_whatsapp_refused(const struct wm_http_result *result, int attempt, struct wm_outcome *out,
+                         json_t **answer)
+{
+    return wm_meta_graph_refused(rules, sizeof rules / sizeof *rules, result, attempt, out, answer);
+}
+
 void wm_whatsapp_outcome(struct wm_channel *c, const struct wm_outgoing *what,
                          const struct wm_http_result *result, int attempt, struct wm_outcome *out)
 {
     (void)c;
     *out = (struct wm_outcome){0};
     json_t *answer;
-    if (wm_meta_graph_refused(rules, sizeof rules / sizeof *rules, result, attempt, out, &answer))
+    if (wm_whatsapp_refused(result, attempt, out, &answer))
         return;
     const char *id = wm_meta_json_text(json_array_get(json_object_get(answer, "messages"), 0), "id");
     wm_meta_graph_sent(what, id, out);

@@ -17,4 +17,5 @@ const struct wm_adapter wm_adapter_whatsapp = {
     .render = wm_whatsapp_render,
     .request = wm_whatsapp_request,
     .outcome = wm_whatsapp_outcome,
+    .media = &wm_whatsapp_media,
 };
