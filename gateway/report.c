@@ -25,8 +25,9 @@ static double resident_bytes(void)
 }
 
 struct figure {
-    const char *name, *type, *help;
+    const char *name, *type, *help; /* help counts where the name is new */
     double value;
+    const char *labels; /* NULL: none */
 };
 
 static void write_figures(struct wm_buffer *out, const struct figure *figures, size_t n)
@@ -97,10 +98,12 @@ static size_t engine_figures(const struct wm_engine_stats *s, struct figure *out
         {"wingman_requests_queued", "gauge", "Requests waiting for a place in it", (double)s->queued},
         {"wingman_kv_used_bytes", "gauge", "KV cache in use", (double)s->kv_used_bytes},
         {"wingman_kv_total_bytes", "gauge", "KV cache allowed", (double)s->kv_total_bytes},
-        {"wingman_kv_global_used_bytes", "gauge", "Of it, by layers that see the whole history",
-         (double)s->kv_global.used_bytes},
-        {"wingman_kv_local_used_bytes", "gauge", "Of it, by layers that see the current chunk",
-         (double)s->kv_local.used_bytes},
+        {"wingman_kv_group_used_bytes", "gauge", "KV cache in use by layer group",
+         (double)s->kv_global.used_bytes, "layers=\"global\""},
+        {"wingman_kv_group_used_bytes", "gauge", "", (double)s->kv_local.used_bytes, "layers=\"local\""},
+        {"wingman_kv_group_total_bytes", "gauge", "KV cache allowed by layer group",
+         (double)s->kv_global.total_bytes, "layers=\"global\""},
+        {"wingman_kv_group_total_bytes", "gauge", "", (double)s->kv_local.total_bytes, "layers=\"local\""},
         {"wingman_kv_evicted_blocks_total", "counter", "KV blocks dropped to make room",
          (double)s->evicted_blocks},
         {"wingman_kv_ended_blocks_total", "counter", "KV blocks freed because their chunk had ended",
@@ -120,25 +123,29 @@ static size_t engine_figures(const struct wm_engine_stats *s, struct figure *out
 /* Every figure of every model: a metric's lines must stand together. */
 static void write_models(struct wm_app *app, struct wm_buffer *out)
 {
-    enum { FIGURES = 20 };
-    struct figure figures[FIGURES];
+    enum { FIGURES = 24 };
+    const struct wm_model_set *set = &app->models;
+    struct figure *figures = calloc(set->n ? set->n : 1, FIGURES * sizeof *figures);
     size_t n = 0;
-    struct wm_engine_stats stats[WM_SETTINGS_BOTS];
-    struct wm_buffer labels[WM_SETTINGS_BOTS];
-    for (size_t m = 0; m < app->models.n; m++) {
-        wm_engine_stats(app->models.models[m].engine, &stats[m]);
-        labels[m] = WM_BUFFER(512);
-        wm_metric_label(&labels[m], "model", app->models.models[m].label);
+    for (size_t m = 0; figures && m < set->n; m++) {
+        struct wm_engine_stats stats;
+        wm_engine_stats(set->models[m].engine, &stats);
+        n = engine_figures(&stats, figures + m * FIGURES, FIGURES);
     }
-    for (size_t i = 0; i == 0 || i < n; i++)
-        for (size_t m = 0; m < app->models.n; m++) {
-            n = engine_figures(&stats[m], figures, FIGURES);
-            if (m == 0)
-                wm_metric_head(out, figures[i].name, figures[i].type, figures[i].help);
-            wm_metric_value(out, figures[i].name, labels[m].data, figures[i].value);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(figures[i].name, figures[i - 1].name) != 0)
+            wm_metric_head(out, figures[i].name, figures[i].type, figures[i].help);
+        for (size_t m = 0; m < set->n; m++) {
+            const struct figure *f = &figures[m * FIGURES + i];
+            struct wm_buffer labels = WM_BUFFER(512);
+            wm_metric_label(&labels, "model", set->models[m].label);
+            if (f->labels)
+                wm_buffer_printf(&labels, ",%s", f->labels);
+            wm_metric_value(out, f->name, labels.data, f->value);
+            wm_buffer_free(&labels);
         }
-    for (size_t m = 0; m < app->models.n; m++)
-        wm_buffer_free(&labels[m]);
+    }
+    free(figures);
 }
 
 static void write_http(struct wm_app *app, struct wm_buffer *out)
