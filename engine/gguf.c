@@ -6,7 +6,8 @@
  * HOW     One pass with a reader that holds [at, end) and refuses to step past it. A count is compared with what the rest of
  *         the file could hold before anything is allocated, so memory is bounded by the file's size; arrays are stepped
  *         over once, checked, and kept as pointers into the mapping. Dimensions multiply with overflow checks, and
- *         a tensor's range is checked against the data section.
+ *         a tensor's range is checked against the data section and
+ *         against the others'.
  *
  *           magic, version, n tensors, n pairs | pairs | tensor infos | padding | data
  *
@@ -342,6 +343,24 @@ static enum wm_status place_tensors(struct reader *r, const uint64_t *offsets)
     return WM_OK;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct wm_tensor *x = a, *y = b;
+    return (x->data > y->data) - (x->data < y->data);
+}
+
+/* No byte belongs to two tensors: such a file was written wrongly, or on purpose. */
+static enum wm_status check_overlaps(struct reader *r)
+{
+    struct wm_contents *c = r->c;
+    if (c->n_tensors)
+        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_place);
+    for (size_t i = 1; i < c->n_tensors; i++)
+        if ((const char *)c->tensors[i - 1].data + c->tensors[i - 1].bytes > (const char *)c->tensors[i].data)
+            return MALFORMED(r, "tensor %s shares bytes with %s", c->tensors[i].name, c->tensors[i - 1].name);
+    return WM_OK;
+}
+
 static enum wm_status read_head(struct reader *r, uint32_t *version, uint64_t *tensors, uint64_t *pairs)
 {
     uint64_t v = 0;
@@ -405,6 +424,8 @@ enum wm_status wm_gguf_read(const struct wm_piece *piece, struct wm_contents *ou
     }
     if (st == WM_OK)
         st = place_tensors(&r, offsets);
+    if (st == WM_OK)
+        st = check_overlaps(&r);
 out:
     free(offsets);
     return st;

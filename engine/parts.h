@@ -83,7 +83,8 @@ bool wm_part_is_vision(enum wm_part part);
 enum wm_status wm_part_matrix(const struct wm_parts *p, enum wm_part part, int32_t layer, int32_t expert,
                               struct wm_matrix *out, struct wm_error *err);
 
-/* A vector, as floats: out[0 .. cols). With `bias` the bias that belongs to the part (norms and products of the tower). */
+/* A vector, as floats: out[0 .. cols). With `bias` the bias that belongs to the part (norms and products of the tower): as long
+ * as the norm, or out[0 .. rows) of the product. */
 enum wm_status wm_part_vector(const struct wm_parts *p, enum wm_part part, int32_t layer, bool bias,
                               float *out, struct wm_error *err);
 

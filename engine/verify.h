@@ -8,7 +8,6 @@ struct wm_verified {
     uint64_t tensors, values, bytes; /* looked at */
     uint64_t bad_tensors;            /* with a NaN or an infinity, a scale of a quantised matrix among them */
     uint64_t skipped;                /* of types this build does not read */
-    uint64_t overlaps;               /* pairs of neighbours in a file that share bytes */
 };
 
 /* Who is told; any of these may be NULL. */
@@ -19,8 +18,8 @@ struct wm_verify_watch {
     void *arg;
 };
 
-/* Counts what is wrong. WM_ENOMEM is its only failure. `watch` may be NULL. */
-enum wm_status wm_model_file_verify(const struct wm_model_file *f, const struct wm_verify_watch *watch,
-                                    struct wm_verified *out, struct wm_error *err);
+/* Counts what is wrong. `watch` may be NULL. */
+void wm_model_file_verify(const struct wm_model_file *f, const struct wm_verify_watch *watch,
+                          struct wm_verified *out);
 
 #endif

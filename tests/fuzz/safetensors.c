@@ -16,7 +16,7 @@ static void use(struct wm_model_file *f)
     static struct wm_arch arch;
     struct wm_error err = WM_ERROR_INIT;
     struct wm_verified verified;
-    (void)wm_model_file_verify(f, NULL, &verified, &err);
+    wm_model_file_verify(f, NULL, &verified);
     if (wm_arch_read(f, NULL, &arch, &err) != WM_OK)
         return;
     const struct wm_parts parts = {f, NULL, &arch};
