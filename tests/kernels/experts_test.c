@@ -247,6 +247,75 @@ static void invariant(const char *path)
     close_face(&three);
 }
 
+/* Gate (0) or up (1) of a fused matrix of lines [gate rows, then up rows]; scales for its rows, or NULL. */
+static struct wm_matrix half_of(const struct wm_matrix *all, const float *scales, int half)
+{
+    struct wm_matrix m = *all;
+    size_t size = wm_type_info(all->type)->bytes;
+    m.data = (const char *)all->data + (size_t)half * HIDDEN * size;
+    m.rows = HIDDEN;
+    m.cols = WIDTH;
+    m.transposed = true;
+    m.stride = 2 * HIDDEN;
+    m.scales = (struct wm_scales){scales, WM_TYPE_F32, 1, 1, 1, 0};
+    return m;
+}
+
+/* As Hugging Face's fused experts lie, and as rows one behind the other: the same bits. */
+static void fused(const char *path, enum wm_type type)
+{
+    struct face f = open_cpu(path, 2);
+    if (!f.ops)
+        SKIP(path);
+    enum { EXPERTS = 3 };
+    struct dice d = {8};
+    struct layer *l = new_layer(&d, EXPERTS, type, type), *fused = new_layer(&d, EXPERTS, type, type);
+    memcpy(fused->norm, l->norm, sizeof l->norm);
+    size_t size = wm_type_info(type)->bytes;
+    struct wm_matrix together[EXPERTS], down[EXPERTS];
+    float each[2 * HIDDEN];
+    for (int i = 0; i < 2 * HIDDEN; i++)
+        each[i] = dice_between(&d, 0.5f, 2);
+    const float *gates = type == WM_TYPE_F8_E4M3 ? each : NULL, *ups = gates ? each + HIDDEN : NULL;
+    for (int e = 0; e < EXPERTS; e++) {
+        struct wm_expert_matrices *from = &l->experts[e], *to = &fused->experts[e];
+        free((void *)to->gate.data);
+        free((void *)to->up.data);
+        free((void *)to->down.data);
+        together[e] = random_matrix(&d, type, WIDTH, 2 * HIDDEN);
+        down[e] = random_matrix(&d, type, HIDDEN, WIDTH);
+        for (size_t r = 0; r < HIDDEN; r++)
+            for (size_t c = 0; c < WIDTH; c++) {
+                const char *column = (const char *)together[e].data + c * 2 * HIDDEN * size;
+                memcpy((char *)from->gate.data + (r * WIDTH + c) * size, column + r * size, size);
+                memcpy((char *)from->up.data + (r * WIDTH + c) * size, column + (HIDDEN + r) * size, size);
+                memcpy((char *)from->down.data + (c * HIDDEN + r) * size,
+                       (const char *)down[e].data + (r * WIDTH + c) * size, size);
+            }
+        from->gate.scales = (struct wm_scales){gates, WM_TYPE_F32, 1, 1, 1, 0};
+        from->up.scales = (struct wm_scales){ups, WM_TYPE_F32, 1, 1, 1, 0};
+        to->gate = half_of(&together[e], gates, 0);
+        to->up = half_of(&together[e], ups, 1);
+        to->down = down[e];
+        to->down.rows = WIDTH;
+        to->down.cols = HIDDEN;
+        to->down.transposed = true;
+    }
+    struct batch *b = new_batch(&d, 13, 2, EXPERTS);
+    float *want = run(&f, l, b, false), *got = run(&f, fused, b, false);
+    check_same(path, got, want, 13 * WIDTH);
+    free(want);
+    free(got);
+    for (int e = 0; e < EXPERTS; e++) {
+        free((void *)together[e].data);
+        free((void *)down[e].data);
+    }
+    free(fused);
+    free(b);
+    free_layer(l);
+    close_face(&f);
+}
+
 static void what_nobody_asked_for_is_not_packed(void **state)
 {
     (void)state;
@@ -434,6 +503,8 @@ static void nothing_to_do_is_done(void **state)
 
 ON_EVERY_PATH(experts_agree_with_the_reference, agree(path))
 ON_EVERY_PATH(a_row_gets_the_same_bits_in_any_company, invariant(path))
+ON_EVERY_PATH(fused_experts_are_what_they_are_apart, fused(path, WM_TYPE_BF16))
+ON_EVERY_PATH(fused_experts_with_scales_too, fused(path, WM_TYPE_F8_E4M3))
 ON_EVERY_PATH(broken_rows_and_scores_stay_alone, a_broken_row_stays_alone(path))
 ON_EVERY_PATH(routes_agree_with_the_reference, routes_agree(path))
 ON_EVERY_PATH(the_lowest_number_wins_a_tie_and_nan_is_last, ties_and_nan_on(path))
@@ -447,6 +518,8 @@ int main(void)
         cmocka_unit_test(nothing_to_do_is_done),
         PATHS(experts_agree_with_the_reference),
         PATHS(a_row_gets_the_same_bits_in_any_company),
+        PATHS(fused_experts_are_what_they_are_apart),
+        PATHS(fused_experts_with_scales_too),
         PATHS(broken_rows_and_scores_stay_alone),
         PATHS(routes_agree_with_the_reference),
         PATHS(the_lowest_number_wins_a_tie_and_nan_is_last),

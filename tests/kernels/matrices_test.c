@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const double EXACT = 2e-5;
 
@@ -327,6 +328,41 @@ static void a_weight_that_is_nan_gives_nan_in_its_own_output(const struct face_k
     close_face(&f);
 }
 
+/* A face that packs gives the pages of a mapped file back. What it read stays readable, and so do its neighbours' parts
+ * of the same lines. */
+static void a_mapped_matrix_can_be_read_again(const struct face_kind *kind)
+{
+    enum { ROWS = 2048, COLS = 40, BYTES = 2 * ROWS * COLS * 2 };
+    struct face f = open_kind(kind, 2);
+    struct dice d = {5};
+    struct wm_matrix both = random_matrix(&d, WM_TYPE_BF16, COLS, 2 * ROWS);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(fwrite(both.data, 1, BYTES, file), BYTES);
+    assert_int_equal(fflush(file), 0);
+    void *map = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    assert_true(map != MAP_FAILED);
+    struct wm_matrix half = {.data = map,
+                             .type = WM_TYPE_BF16,
+                             .rows = ROWS,
+                             .cols = COLS,
+                             .transposed = true,
+                             .stride = 2 * ROWS,
+                             .mapped = true};
+    struct wm_error err = WM_ERROR_INIT;
+    for (int i = 0; i < 2; i++) {
+        struct wm_weight *w;
+        half.data = (const uint16_t *)map + i * ROWS;
+        assert_int_equal(f.ops->weight_new(f.be, &half, 1, WM_USE_MATMUL, &w, &err), WM_OK);
+        assert_memory_equal(map, both.data, BYTES);
+        f.ops->weight_free(f.be, w);
+    }
+    munmap(map, BYTES);
+    fclose(file);
+    free((void *)both.data);
+    close_face(&f);
+}
+
 int main(void)
 {
     static const struct claim claims[] = {
@@ -334,6 +370,7 @@ int main(void)
         CLAIM(every_shape_is_multiplied_as_it_is),
         CLAIM(a_router_of_any_shape_keeps_its_values),
         CLAIM(a_packed_weight_takes_what_the_file_takes),
+        CLAIM(a_mapped_matrix_can_be_read_again),
         CLAIM(a_weight_that_is_nan_gives_nan_in_its_own_output),
     };
     return check_claims(claims, COUNT(claims));
