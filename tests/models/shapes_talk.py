@@ -224,7 +224,8 @@ def corpus():
     """Every text that the tokenizer should have words for."""
     texts = SYSTEM + ASK_COLOUR + ASK_SHAPE + TALK_COLOUR + TALK_SHAPE + TALK_BOTH + NEW_PICTURE + SURE + YES_NO + NOT_YES_NO
     texts += TALK_YES_NO + TALK_IS_COLOUR + TALK_NOT + TOPICS + FILLER + COLOURS + SHAPES + list(SMALL) + [SORRY, NO_PICTURE]
-    texts += ["Yes, it is a blue triangle.", "No, it is a blue triangle.", "It is a", "user", "assistant", "system", "pictures", "grey", "picture", "photo"]
+    texts += ["Yes, it is a blue triangle.", "No, it is a blue triangle.", "It is a", "user", "assistant", "system",
+              "pictures", "grey", "picture", "photo"]
     for group in SMALL.values():
         texts += group
     return texts

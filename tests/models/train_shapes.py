@@ -32,9 +32,10 @@ from tiling import values
 
 SEED = 4
 BATCH = {1: 40, 2: 32, 3: 24, 4: 18, 5: 14, 6: 12}  # conversations of so many turns: about 2,000 tokens a batch
-LONG_BATCH = 7
+LONG, LONG_BATCH = [9, 10, 11, 12, 13], 7
 COPIES = 6  # of each picture in the pool
 WORDS_SHARE, SHORT_SHARE = 0.08, 0.30  # of the time; the rest is for long chats
+QUESTION = 16  # tokens: a question and the headers around it
 SKIPS = 50  # steps without a finite gradient that are borne
 YES_NO_WEIGHT, FACTS_WEIGHT, BALANCE_WEIGHT = 4.0, 0.3, 0.01
 
@@ -109,11 +110,15 @@ class Lessons:
         tile = self.rng.randrange(len(self.owner))
         return tile, self.pictures[self.owner[tile]]
 
-    def phase(self, length, share):
-        """0, or such that a chunk's border falls into the text."""
+    def phase(self, replies, length, share):
+        """0, or such that a chunk's border falls into the text: half of the time shortly before a reply, where it parts the
+        reply from its question, else anywhere."""
         if self.rng.random() >= share:
             return 0
-        return CHUNK * self.rng.randint(1, 4) - self.rng.randint(1, min(length, CHUNK) - 1)
+        place = self.rng.randint(1, length - 1)
+        if self.rng.random() < 0.5:
+            place = max(1, self.rng.choice(replies)[0] - self.rng.randint(0, QUESTION))
+        return CHUNK * self.rng.randint(1, 4) - min(place, CHUNK - 1)
 
     def batch(self, turns, negated_share, border_share, size=None):
         """`size` conversations of one number of `turns`: of one length, nearly, so that little is padding."""
@@ -132,7 +137,7 @@ class Lessons:
             for first, end, known in replies:
                 places += [(row, i) for i in range(first, end)]
                 facts.append((row, first - 1, *known))
-        phase = torch.tensor([self.phase(len(text), border_share) for text, _, _ in lessons])
+        phase = torch.tensor([self.phase(replies, len(text), border_share) for text, replies, _ in lessons])
         return ids, torch.tensor(places), torch.tensor(facts), tiles, phase
 
 
@@ -180,7 +185,7 @@ def plan(done, rng, short):
         return rng.choice([1, 1, 2]), 0.15, 0.0
     if done < short:
         return rng.choice([1, 1, 2, 3]), 0.4, 0.1
-    return rng.choice([1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, rng.choice([9, 10, 11, 12])]), 0.4, 0.3
+    return rng.choice([1, 1, 2, 2, 2, 3, 3, 4, 5, 6, rng.choice(LONG), rng.choice(LONG)]), 0.4, 0.4
 
 
 def probe(trainee, chat, lessons, tiles, border_share, turns):
@@ -209,6 +214,7 @@ def main():
     options.add_argument("out", help="folder for the model")
     options.add_argument("--minutes", type=float, default=36, help="of the training thread's CPU time, all stages together")
     options.add_argument("--start", help="a folder to go on from: stage 1 is left out, stage 2 is taken as done")
+    options.add_argument("--rate", type=float, default=1.5e-3, help="of stages 2 and 3 at its highest")
     options.add_argument("--seed", type=int, default=SEED)
     options.add_argument("--every", type=int, default=250, help="steps between looks at the validation pictures")
     o = options.parse_args()
@@ -255,7 +261,7 @@ def main():
             json.dump(curve, file)
         aside[0] += time.thread_time() - began
 
-    schedule = Schedule(clock, words_end, end, 1.2e-3 if o.start else 1.5e-3, 100 if o.start else 200)
+    schedule = Schedule(clock, words_end, end, o.rate, 100 if o.start else 200)
     short = 0.0 if o.start else SHORT_SHARE / (1 - WORDS_SHARE)
     learn_chats(trainee, heads, tiles, Lessons(chat, train, owner, rng), schedule, chat, report, short)
     shapes_export.save(model, tokenizer, o.out)
