@@ -14,8 +14,10 @@
  *         cannot have acted on half a request), any other ends as LOST. A GET has no body and may be repeated.
  *
  * ALWAYS  (1) No redirect is followed: it would carry the token to a place that nobody configured.
- *         (2) http and https only. Certificates are checked. No cookies, no .netrc.
- *         (3) `cause` holds hosts and errors of the transport, never a header or a body.
+ *         (2) A call that is public_only opens no socket to an address that is not (courier_address.c), whatever its
+ *             name leads to. (Behind a proxy the proxy looks names up, and its rules count.)
+ *         (3) http and https only. Certificates are checked. No cookies, no .netrc.
+ *         (4) `cause` holds hosts and errors of the transport, never a header or a body.
  *
  * LIMITS  The answer: the call's max_answer_bytes. Its head: 64 KiB.
  */
@@ -24,6 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#include "gateway/courier_address.h"
 
 enum {
     DEFAULT_TIMEOUT_MS = 30 * 1000,
@@ -100,6 +105,36 @@ static bool add_headers(struct wm_errand *e)
     return true;
 }
 
+/* libcurl asks for a socket to each address that it has found. */
+static curl_socket_t open_public(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct wm_errand *e = arg;
+    (void)purpose;
+    if (wm_address_public(&to->addr))
+        return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    e->private_address = true;
+    return CURL_SOCKET_BAD;
+}
+
+/* libcurl's own variables for https. A proxy resolves names itself: its rules count then, and its own address is ours. */
+static bool has_proxy(void)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]) && *getenv(names[i]))
+            return true;
+    return false;
+}
+
+static bool set_public_only(struct wm_errand *e)
+{
+    return !e->call->public_only || has_proxy() ||
+           (curl_easy_setopt(e->easy, CURLOPT_OPENSOCKETFUNCTION, open_public) == CURLE_OK &&
+            curl_easy_setopt(e->easy, CURLOPT_OPENSOCKETDATA, (void *)e) == CURLE_OK &&
+            /* a kept connection was perhaps opened by a call that may go anywhere */
+            curl_easy_setopt(e->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK);
+}
+
 /* A failed setopt leaves a handle that would do something else: no call then. */
 static bool set_options(struct wm_errand *e, const struct wm_courier_options *o)
 {
@@ -136,7 +171,7 @@ static bool set_options(struct wm_errand *e, const struct wm_courier_options *o)
 bool wm_errand_prepare(struct wm_errand *e, const struct wm_courier_options *options)
 {
     e->easy = curl_easy_init();
-    return e->easy && add_headers(e) && set_options(e, options);
+    return e->easy && add_headers(e) && set_options(e, options) && set_public_only(e);
 }
 
 /* Has a byte of the request left, as far as anyone can know? */
@@ -175,9 +210,12 @@ void wm_errand_result(struct wm_errand *e, CURLcode code, struct wm_http_result 
     if (e->too_long)
         snprintf(e->error, sizeof e->error, "the %s of the answer is longer than %zu bytes", e->too_long,
                  strcmp(e->too_long, "head") == 0 ? (size_t)HEAD_BYTES : e->answer.max);
+    else if (e->private_address)
+        snprintf(e->error, sizeof e->error, "the name leads to an address that is not public");
     else if (!e->error[0])
         snprintf(e->error, sizeof e->error, "%s", curl_easy_strerror(code));
     out->fate = fate_without_answer(e);
+    out->too_long = e->too_long != NULL;
     out->cause = e->error;
 }
 

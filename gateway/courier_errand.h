@@ -24,6 +24,7 @@ struct wm_errand {
     struct wm_buffer answer;
     size_t head_bytes;
     const char *too_long; /* what passed its limit; NULL: nothing */
+    bool private_address; /* where it should not go */
     char error[CURL_ERROR_SIZE];
     struct wm_errand *prev, *next; /* of those under way */
 };

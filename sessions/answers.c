@@ -181,7 +181,9 @@ static json_t *turns(struct wm_db *db, int64_t id)
     static const char *const names[] = {"role", "text", "at", "turn", "kind"};
     json_t *list = json_array();
     sqlite3_stmt *s = wm_db_ask(db,
-                                "SELECT role, text, at_ms, turn, kind, prompt_tokens, cached_tokens, "
+                                "SELECT role, CASE WHEN pictures IS NULL THEN text ELSE"
+                                " coalesce((SELECT text FROM events WHERE seq = event), '') END,"
+                                " at_ms, turn, kind, prompt_tokens, cached_tokens, "
                                 "completion_tokens, first_token_ms, id FROM"
                                 " (SELECT *, turn IS NULL AS waits FROM transcript WHERE conversation = ?"
                                 "  ORDER BY waits DESC, turn DESC, place DESC, at_ms DESC, id DESC LIMIT ?)"

@@ -132,7 +132,7 @@ enum wm_status wm_meta_media_fetch(const struct wm_channel *c, const struct wm_m
     return WM_OK;
 }
 
-static void again(struct wm_media_outcome *out, const struct wm_http_result *result, int attempt)
+void wm_meta_media_again(struct wm_media_outcome *out, const struct wm_http_result *result, int attempt)
 {
     int64_t ms = AGAIN_MS;
     for (int i = 1; i < attempt && ms < LONGEST_MS; i++)
@@ -148,7 +148,7 @@ void wm_meta_media_fetched(const struct wm_http_result *result, int attempt, boo
     *out = (struct wm_media_outcome){.kind = WM_MEDIA_GONE};
     if (result->fate != WM_HTTP_ANSWERED) {
         if (!result->too_long)
-            again(out, result, attempt);
+            wm_meta_media_again(out, result, attempt);
         snprintf(out->sentence, sizeof out->sentence, "the download failed: %.200s",
                  result->cause ? result->cause : "no answer");
         return;
@@ -161,9 +161,9 @@ void wm_meta_media_fetched(const struct wm_http_result *result, int attempt, boo
         out->kind = WM_MEDIA_PAUSE;
         out->retry_ms = PAUSE_MS;
     } else if (status == 408 || status == 429 || status >= 500) {
-        again(out, result, attempt);
+        wm_meta_media_again(out, result, attempt);
     } else if (renewable && (status == 403 || status == 404 || status == 410)) {
-        again(out, result, attempt); /* the address has expired: ask for a new one */
+        wm_meta_media_again(out, result, attempt); /* the address has expired: ask for a new one */
     }
     snprintf(out->sentence, sizeof out->sentence,
              status == 401 && renewable ? "the download was answered %d; check the channel's access_token"

@@ -18,6 +18,9 @@ enum wm_status wm_meta_media_fetch(const struct wm_channel *c, const struct wm_m
                                    size_t max_bytes, bool bearer, struct wm_http_call **out,
                                    struct wm_error *err);
 
+/* RETRY after a wait that grows with the attempts, and is never shorter than the peer has asked for. */
+void wm_meta_media_again(struct wm_media_outcome *out, const struct wm_http_result *result, int attempt);
+
 /* What the answer to it means. `renewable`: the platform gives a new address when asked again. */
 void wm_meta_media_fetched(const struct wm_http_result *result, int attempt, bool renewable,
                            struct wm_media_outcome *out);

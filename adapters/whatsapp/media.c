@@ -70,6 +70,8 @@ static void told(struct wm_channel *c, const struct wm_http_result *result, int 
         *out =
             (struct wm_media_outcome){.kind = kinds[call.kind], .retry_ms = call.retry_ms, .code = call.code};
         memcpy(out->sentence, call.sentence, sizeof out->sentence);
+        if (call.kind == WM_OUTCOME_UNKNOWN) /* no deed was asked for: asking twice does no harm */
+            wm_meta_media_again(out, result, attempt);
         return;
     }
     const char *url = wm_meta_json_text(answer, "url"), *mime = wm_meta_json_text(answer, "mime_type");

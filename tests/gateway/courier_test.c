@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "gateway/courier.h"
+#include "gateway/courier_address.h"
 
 /* --- the server ---------------------------------------------------------------------------------------------- */
 
@@ -326,6 +327,77 @@ static void a_closed_port_was_not_sent_to(void **state)
     close(fd);
 }
 
+static void a_public_call_opens_no_socket_to_a_private_address(void **state)
+{
+    (void)state;
+    struct wm_courier *c = new_courier(NULL);
+    struct outcome o = OUTCOME, free_one = OUTCOME;
+    perform(c, call_to("GET", "http", "/ok", NULL), &free_one); /* a kept connection is no way around */
+    assert_int_equal(free_one.fate, WM_HTTP_ANSWERED);
+    int before = server.requests;
+    struct wm_http_call *call = call_to("GET", "http", "/ok", NULL);
+    call->public_only = true;
+    perform(c, call, &o);
+    assert_int_equal(o.fate, WM_HTTP_NOT_SENT);
+    assert_non_null(strstr(o.cause, "not public"));
+    assert_int_equal(server.requests, before);
+    wm_courier_free(c);
+}
+
+static void addresses_are_public_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address;
+        bool is_public;
+    } cases[] = {
+        {"157.240.1.35", true},
+        {"8.8.8.8", true},
+        {"172.15.255.255", true},
+        {"172.32.0.0", true},
+        {"100.63.0.1", true},
+        {"100.128.0.1", true},
+        {"0.0.0.0", false},
+        {"10.1.2.3", false},
+        {"100.64.0.1", false},
+        {"127.0.0.1", false},
+        {"127.255.0.1", false},
+        {"169.254.169.254", false},
+        {"172.16.0.1", false},
+        {"172.31.255.255", false},
+        {"192.168.0.1", false},
+        {"198.18.0.1", false},
+        {"224.0.0.1", false},
+        {"255.255.255.255", false},
+        {"192.0.2.1", false},
+        {"2a03:2880::1", true},
+        {"2001:4860::8888", true},
+        {"::", false},
+        {"::1", false},
+        {"fe80::1", false},
+        {"fd00::8", false},
+        {"fc00::1", false},
+        {"ff02::1", false},
+        {"2001:db8::1", false},
+        {"::ffff:127.0.0.1", false},
+        {"::ffff:8.8.8.8", true},
+        {"64:ff9b::a00:1", false},
+        {"2002:7f00:1::", false},
+        {"2001:0:4136::1", false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct sockaddr_storage at = {0};
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&at;
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&at;
+        at.ss_family = strchr(cases[i].address, ':') ? AF_INET6 : AF_INET;
+        void *to = at.ss_family == AF_INET ? (void *)&v4->sin_addr : (void *)&v6->sin6_addr;
+        assert_int_equal(inet_pton(at.ss_family, cases[i].address, to), 1);
+        if (wm_address_public((const struct sockaddr *)&at) != cases[i].is_public)
+            fail_msg("%s", cases[i].address);
+    }
+    assert_false(wm_address_public(&(struct sockaddr){.sa_family = AF_UNIX}));
+}
+
 static void a_post_on_a_dying_connection_goes_out_once(void **state)
 {
     (void)state;
@@ -420,6 +492,8 @@ int main(void)
         cmocka_unit_test(an_answer_is_what_the_peer_said),
         cmocka_unit_test(every_end_has_its_fate),
         cmocka_unit_test(a_closed_port_was_not_sent_to),
+        cmocka_unit_test(a_public_call_opens_no_socket_to_a_private_address),
+        cmocka_unit_test(addresses_are_public_or_not),
         cmocka_unit_test(a_post_on_a_dying_connection_goes_out_once),
         cmocka_unit_test(calls_in_parallel_all_come_back),
         cmocka_unit_test(too_many_calls_are_refused_and_stay_the_callers),
