@@ -25,9 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/chat_check.h"
 #include "engine/chat_template.h"
 
-enum { ROLES = 4, MAX_DEFAULT_SYSTEM = 4096, MAX_GRID = 64 };
+enum { ROLES = 4, MAX_DEFAULT_SYSTEM = 4096, MAX_GRID = 64, MAX_WARNING = 8192 };
 
 /* Control tokens that a format places. */
 enum mark {
@@ -97,6 +98,7 @@ struct wm_chat {
     int32_t tile_tokens;
     char *default_system; /* NULL: none */
     size_t default_len;
+    struct wm_buffer warning;
 };
 
 /* --- which format -------------------------------------------------------------------------------------------------- */
@@ -196,6 +198,11 @@ enum wm_status wm_chat_new(const struct wm_model_file *file, const struct wm_cha
         st = wm_fail(err, WM_ENOMEM, "%s: no memory for its chat format", name);
         goto free_chat;
     }
+    c->warning = WM_BUFFER(MAX_WARNING);
+    if (template && wm_chat_check(c, tokenizer, name, template, len, &c->warning) != WM_OK) {
+        st = wm_fail(err, WM_ENOMEM, "%s: no memory to run its chat template", name);
+        goto free_chat;
+    }
     wm_tokenizer_add_stop(tokenizer, c->ids[END]);
     wm_tokenizer_add_stop(tokenizer, c->ids[END_CALLS]);
     *out = c;
@@ -213,12 +220,18 @@ void wm_chat_free(struct wm_chat *c)
     if (!c)
         return;
     free(c->default_system);
+    wm_buffer_free(&c->warning);
     free(c);
 }
 
 const char *wm_chat_format(const struct wm_chat *c)
 {
     return c->format->name;
+}
+
+const char *wm_chat_warning(const struct wm_chat *c)
+{
+    return c->warning.len ? c->warning.data : NULL;
 }
 
 int32_t wm_chat_patch(const struct wm_chat *c)

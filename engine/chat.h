@@ -29,6 +29,10 @@ void wm_chat_free(struct wm_chat *c); /* NULL is fine */
 
 const char *wm_chat_format(const struct wm_chat *c); /* "chatml" */
 
+/* What a person should know: that the model's own template writes something else, or could not be compared (chat_check.h). One
+ * sentence; NULL: nothing. */
+const char *wm_chat_warning(const struct wm_chat *c);
+
 /* The token whose rows are the picture's ("<|patch|>"), one for each of a tile's tokens; -1: the format has none. */
 int32_t wm_chat_patch(const struct wm_chat *c);
 

@@ -174,6 +174,27 @@ int32_t wm_tokenizer_control(const struct wm_tokenizer *t, const char *name)
     return -1;
 }
 
+int32_t wm_tokenizer_control_at(const struct wm_tokenizer *t, const char *text, size_t len, size_t *n)
+{
+    int32_t found = -1;
+    *n = 0;
+    for (int32_t id = 0; id < t->size && (text[0] == '<' || text[0] == '['); id++) { /* how they all begin */
+        size_t own;
+        const char *bytes = wm_vocabulary_bytes(t, id, &own);
+        if (t->kind[id] == WM_TOKEN_CONTROL && own > *n && own <= len && memcmp(bytes, text, own) == 0) {
+            *n = own;
+            found = id;
+        }
+    }
+    return found;
+}
+
+const char *wm_tokenizer_spelling(const struct wm_tokenizer *t, int32_t id, size_t *len)
+{
+    *len = 0;
+    return id >= 0 && id < t->size ? wm_vocabulary_bytes(t, id, len) : "";
+}
+
 bool wm_tokenizer_stops(const struct wm_tokenizer *t, int32_t id)
 {
     for (int i = 0; i < t->n_stops; i++)

@@ -40,6 +40,12 @@ const char *wm_tokenizer_bytes(const struct wm_tokenizer *t, int32_t id, size_t 
 /* The control token spelled so ("<|im_end|>"), or -1. */
 int32_t wm_tokenizer_control(const struct wm_tokenizer *t, const char *name);
 
+/* The longest control token that text[0..len) begins with, its length in *n; or -1. Never for text from people. */
+int32_t wm_tokenizer_control_at(const struct wm_tokenizer *t, const char *text, size_t len, size_t *n);
+
+/* How any token is spelled, control tokens too: for people. */
+const char *wm_tokenizer_spelling(const struct wm_tokenizer *t, int32_t id, size_t *len);
+
 /* Does this token end a reply? By the file's end ids (end of text, of turn, of message) and wm_tokenizer_add_stop. */
 bool wm_tokenizer_stops(const struct wm_tokenizer *t, int32_t id);
 

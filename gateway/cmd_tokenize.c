@@ -89,6 +89,8 @@ int wm_cmd_tokenize(int argc, char **argv)
     }
     /* A model whose chats we cannot write: only lines with messages miss it. */
     (void)wm_chat_new(t.file, &(struct wm_chat_options){0}, t.tokenizer, &t.chat, &t.chat_error);
+    if (t.chat && wm_chat_warning(t.chat))
+        fprintf(stderr, "wingman tokenize: %s\n", wm_chat_warning(t.chat));
     for (ssize_t len; (len = getline(&line, &room, stdin)) >= 0;) {
         if (strspn(line, " \t\r\n") == (size_t)len)
             continue;
