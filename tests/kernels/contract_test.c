@@ -33,11 +33,27 @@ static void every_operation_is_there(const struct face_kind *kind)
     X(close)                                                                                                 \
     X(describe)                                                                                              \
     X(act_new)                                                                                               \
-    X(act_free) X(act_read) X(act_write) X(weight_new) X(weight_free) X(weight_bytes) X(experts_new)         \
-        X(experts_free) X(experts_bytes) X(routes_new) X(routes_free) X(routes_read) X(routes_write)         \
-            X(kv_block_bytes) X(kv_new) X(kv_free) X(kv_discard) X(embed) X(copy_rows) X(matmul) X(route)    \
-                X(expert_run) X(layer_norm) X(tile_attention) X(pixel_shuffle) X(qkv_post) X(attention)      \
-                    X(sample)
+    X(act_free)                                                                                              \
+    X(act_read)                                                                                              \
+    X(act_write)                                                                                             \
+    X(weight_new)                                                                                            \
+    X(weight_free)                                                                                           \
+    X(weight_bytes)                                                                                          \
+    X(experts_new)                                                                                           \
+    X(experts_free)                                                                                          \
+    X(experts_bytes)                                                                                         \
+    X(routes_new)                                                                                            \
+    X(routes_free)                                                                                           \
+    X(routes_read)                                                                                           \
+    X(routes_write)                                                                                          \
+    X(kv_block_bytes)                                                                                        \
+    X(kv_new)                                                                                                \
+    X(kv_free)                                                                                               \
+    X(kv_discard)                                                                                            \
+    X(embed)                                                                                                 \
+    X(copy_rows)                                                                                             \
+    X(matmul)                                                                                                \
+    X(route) X(expert_run) X(layer_norm) X(tile_attention) X(pixel_shuffle) X(qkv_post) X(attention) X(sample)
 #define X(operation)                                                                                         \
     if (!kind->ops->operation)                                                                               \
         fail_msg("%s has no " #operation, kind->ops->name);
