@@ -29,6 +29,7 @@ static const char usage[] =
 
 struct request {
     struct wm_sim_host_options host;
+    struct wm_sim_host_business business;
     const char *files[SECRETS];
     char address[64];
 };
@@ -66,7 +67,7 @@ static bool read_options(int argc, char **argv, struct request *r)
         char nothing[] = "", *end = nothing; /* a number must end where the option does */
         switch (option) {
         case 'w':
-            r->host.webhook_url = optarg;
+            r->business.webhook_url = optarg;
             break;
         case 's':
             r->files[APP_SECRET] = optarg;
@@ -78,7 +79,7 @@ static bool read_options(int argc, char **argv, struct request *r)
             r->files[VERIFY_TOKEN] = optarg;
             break;
         case 'a':
-            r->host.account = optarg;
+            r->business.account = optarg;
             break;
         case 'l':
             if (!read_listen(r, optarg))
@@ -133,6 +134,7 @@ static enum wm_status run(struct request *r, const sigset_t *signals, struct wm_
         if (!secrets[i])
             st = err->code;
     }
+    r->host.businesses = &r->business;
     r->host.app_secret = secrets[APP_SECRET];
     r->host.access_token = secrets[ACCESS_TOKEN];
     r->host.verify_token = secrets[VERIFY_TOKEN];
@@ -162,10 +164,12 @@ static enum wm_status run(struct request *r, const sigset_t *signals, struct wm_
 int wm_cmd_sim(int argc, char **argv)
 {
     struct request request = {
-        .host = {.webhook_url = "http://127.0.0.1:8080/webhooks/whatsapp",
-                 .account = "100000000000001",
-                 .time_scale = 1,
-                 .seed = 1},
+        .host = {.time_scale = 1, .seed = 1, .n_businesses = 1},
+        .business = {.path = "/",
+                     .name = "Business",
+                     .about = "bot of the gateway",
+                     .webhook_url = "http://127.0.0.1:8080/webhooks/whatsapp",
+                     .account = "100000000000001"},
         .files = {"data/demo/app.secret", "data/demo/access.token", "data/demo/verify.token"}};
     read_listen(&request, "127.0.0.1:8090");
     if (!read_options(argc, argv, &request)) {

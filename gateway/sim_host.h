@@ -10,10 +10,20 @@
 
 struct wm_sim_host;
 
+/* A business with a simulator of its own: its page at URL/ or URL/NAME/, its Graph API at the same place. */
+struct wm_sim_host_business {
+    const char *path; /* "/", or "/shapes/": lower-case letters, digits and hyphens */
+    const char *name, *about;
+    const char *const *ideas, *const *pictures; /* as struct wm_sim_business; static */
+    const char *webhook_url, *account;
+};
+
 struct wm_sim_host_options { /* strings are copied */
     const char *address;     /* "127.0.0.1" */
     int port;                /* 0: any free one */
-    const char *webhook_url, *app_secret, *access_token, *verify_token, *account;
+    const char *app_secret, *access_token, *verify_token;
+    const struct wm_sim_host_business *businesses; /* the first one's path is "/" */
+    int n_businesses;                              /* 1 to WM_SIM_BUSINESSES */
     double time_scale;
     uint64_t seed;
 };

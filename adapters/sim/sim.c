@@ -46,6 +46,10 @@ enum wm_status wm_sim_new(const struct wm_sim_options *options, int64_t now_ms, 
         return wm_fail(err, WM_EINVAL,
                        "the simulator's time scale is %g; it must be above 0 and at most 1000000",
                        options->time_scale);
+    if (options->n_businesses < 0 || options->n_businesses > WM_SIM_BUSINESSES ||
+        (options->n_businesses && (options->business < 0 || options->business >= options->n_businesses)))
+        return wm_fail(err, WM_EINVAL, "the simulator's businesses are 1 to %d, and it is one of them",
+                       WM_SIM_BUSINESSES);
     if (!options->post)
         return wm_fail(err, WM_EINVAL, "the simulator needs somebody to post its webhooks");
     struct wm_sim *sim = calloc(1, sizeof *sim);
@@ -62,6 +66,9 @@ enum wm_status wm_sim_new(const struct wm_sim_options *options, int64_t now_ms, 
         wm_sim_free(sim);
         return wm_fail(err, WM_ENOMEM, "no memory for the simulator's options");
     }
+    sim->businesses = options->businesses;
+    sim->n_businesses = options->n_businesses;
+    sim->business = options->business;
     sim->time_scale = options->time_scale;
     sim->post = options->post;
     sim->publish = options->publish;

@@ -16,6 +16,17 @@
 
 struct wm_sim;
 
+/* A business that people can write to: what its page says, and where the pages of the others are. */
+struct wm_sim_business {
+    const char *name;            /* "Shapes" */
+    const char *about;           /* one line below the name */
+    const char *path;            /* of its page: "/" or "/shapes/" */
+    const char *const *ideas;    /* things to say first, NULL at the end; NULL: none */
+    const char *const *pictures; /* files of the page to send first, NULL at the end; NULL: none */
+};
+
+enum { WM_SIM_BUSINESSES = 8 };
+
 struct wm_sim_options {       /* strings are copied */
     const char *webhook_url;  /* where webhooks are posted: http://127.0.0.1:8080/webhooks/whatsapp */
     const char *app_secret;   /* signs them */
@@ -23,6 +34,9 @@ struct wm_sim_options {       /* strings are copied */
     const char *verify_token; /* for the GET handshake that the simulator performs at start */
     const char *account;      /* phone number id */
     const char *public_url;   /* of the simulator itself, for media URLs; no slash at the end */
+    const struct wm_sim_business
+        *businesses;            /* all that the page links to; borrowed, outlive the simulator; NULL: none */
+    int n_businesses, business; /* how many (at most WM_SIM_BUSINESSES), and which of them this is */
     double time_scale; /* 1: Meta's redelivery schedule in real time; 60: a minute passes in a second */
     uint64_t seed;     /* of faults */
 

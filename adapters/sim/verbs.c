@@ -35,7 +35,8 @@ bool wm_sim_host_ok(const struct wm_sim *sim, const struct wm_sim_request *reque
     if (!host) /* no browser */
         return true;
     const char *own = strstr(sim->public_url, "://");
-    if (own && strcmp(own + 3, host) == 0)
+    size_t own_len = own ? strcspn(own + 3, "/") : 0;
+    if (own_len == strlen(host) && strncmp(own + 3, host, own_len) == 0)
         return true;
     size_t name = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
     bool numeric = *host == '[' || strspn(host, "0123456789.") == name;

@@ -70,6 +70,27 @@ static json_t *kinds_json(void)
     return list;
 }
 
+static json_t *texts_json(const char *const *texts)
+{
+    json_t *list = json_array();
+    for (; texts && *texts; texts++)
+        json_array_append_new(list, json_string(*texts));
+    return list;
+}
+
+/* Who can be written to: each has a page of its own, with phones of its own. */
+static json_t *businesses_json(const struct wm_sim *sim)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < sim->n_businesses; i++) {
+        const struct wm_sim_business *b = &sim->businesses[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "name", b->name, "about",
+                                              b->about, "path", b->path, "here", i == sim->business, "ideas",
+                                              texts_json(b->ideas), "pictures", texts_json(b->pictures)));
+    }
+    return list;
+}
+
 void wm_sim_show_contact(struct wm_sim *sim, int contact)
 {
     if (sim->publish)
@@ -118,9 +139,10 @@ json_t *wm_sim_state_json(const struct wm_sim *sim, size_t messages)
     n = sim->next_log - sim->first_log;
     for (uint64_t s = sim->next_log - (n < STATE_LOG ? n : STATE_LOG); s < sim->next_log; s++)
         json_array_append_new(log, log_json(sim, wm_sim_log_at(sim, s)));
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "state", "account", sim->account,
-                     "contacts", contacts, "messages", list, "log", log, "hooks", hooks_json(sim), "faults",
-                     wm_sim_faults_json(sim), "fault_kinds", kinds_json());
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "state", "account",
+                     sim->account, "businesses", businesses_json(sim), "contacts", contacts, "messages", list,
+                     "log", log, "hooks", hooks_json(sim), "faults", wm_sim_faults_json(sim), "fault_kinds",
+                     kinds_json());
 }
 
 json_t *wm_sim_sends_json(const struct wm_sim *sim, uint64_t after, size_t limit)

@@ -169,6 +169,8 @@ struct sim_media {
 
 struct wm_sim {
     char *webhook_url, *app_secret, *access_token, *verify_token, *account, *public_url;
+    const struct wm_sim_business *businesses;
+    int n_businesses, business;
     double time_scale;
     void (*post)(void *arg, uint64_t ticket, struct wm_http_call *call);
     void (*publish)(void *arg, const char *json, size_t len);

@@ -57,13 +57,16 @@ static void gateway_stop(struct gateway *g)
 static struct wm_sim_host *sim_start(const struct gateway *g, int port, struct wm_error *err)
 {
     struct wm_sim_host *host = NULL;
+    const struct wm_sim_host_business businesses[] = {
+        {.path = "/", .name = "One", .about = "the first", .webhook_url = g->url, .account = "1"},
+        {.path = "/two/", .name = "Two", .about = "the second", .webhook_url = g->url, .account = "2"}};
     wm_sim_host_start(&(struct wm_sim_host_options){.address = "127.0.0.1",
                                                     .port = port,
-                                                    .webhook_url = g->url,
                                                     .app_secret = "0123456789abcdef",
                                                     .access_token = token,
                                                     .verify_token = "verify-token-0123",
-                                                    .account = "1",
+                                                    .businesses = businesses,
+                                                    .n_businesses = 2,
                                                     .time_scale = 1,
                                                     .seed = 1},
                       &host, err);

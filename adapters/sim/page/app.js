@@ -6,7 +6,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const world = { contacts: new Map(), messages: new Map(), log: new Map(), hooks: {}, faults: [], kinds: [] };
+const world = { businesses: [], contacts: new Map(), messages: new Map(), log: new Map(), hooks: {}, faults: [], kinds: [] };
 const LOG_SHOWN = 200, MESSAGES_KEPT = 2000, IMAGE_BYTES = 5000000;
 const BUTTONS = [ // what the page offers of the simulator's faults, with a person's words
   ["duplicate", "Duplicate"], ["reorder", "Reorder"], ["lost_ack", "Lose the 200"], ["bad_signature", "Bad signature"],
@@ -35,7 +35,7 @@ const day = (ms) => new Date(ms).toLocaleDateString([], { weekday: "long", day: 
 
 async function tell(path, body) {
   try {
-    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const answer = await fetch(`.${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const json = await answer.json();
     if (!answer.ok) throw new Error(json.error || `the simulator answered ${answer.status}`);
     complain("");
@@ -94,6 +94,30 @@ function drawPeopleSoon() { // a burst redraws the list once
   peopleDue ||= setTimeout(() => { peopleDue = 0; drawPeople(); }, 40);
 }
 
+// --- who is written to ---------------------------------------------------------------------------------------------
+
+const here = () => world.businesses.find((b) => b.here) || { name: "Business", about: "bot of the gateway", ideas: IDEAS, pictures: [] };
+
+// Each business has a page of its own, below its own path; the pages lie beside each other.
+function drawBusinesses() {
+  const up = here().path && here().path !== "/" ? ".." : ".";
+  $("businesses").replaceChildren(...world.businesses.map((b) => make("li", {},
+    make("a", { href: `${up}${b.path}`, title: b.about, "aria-current": b.here ? "page" : null }, b.name))));
+  $("businesses").hidden = world.businesses.length < 2;
+  $("business").textContent = here().name;
+  document.title = `${here().name} · wingman simulator`;
+  const ideas = here().ideas.length ? here().ideas : IDEAS;
+  $("ideas").replaceChildren(...ideas.map((idea) => make("button", { type: "button", onclick: () => { $("text").value = idea; send(); } }, idea)));
+  $("pictures").replaceChildren(...here().pictures.map((file, i) => make("button", {
+    type: "button", "aria-label": `Send sample picture ${i + 1}`, onclick: () => sendSample(file),
+  }, make("img", { src: file, alt: "" }))));
+  $("pictures").hidden = here().pictures.length === 0;
+}
+
+async function sendSample(file) {
+  sendPicture(await (await fetch(file)).blob());
+}
+
 // --- the chat ------------------------------------------------------------------------------------------------------
 
 const kindWords = (kind) => kind === "text" ? "" : `[${kind}]`;
@@ -138,7 +162,7 @@ function bubble(m, previous) {
   const meta = make("span", { class: "meta" }, make("time", { datetime: new Date(m.at_ms).toISOString() }, clock(m.at_ms)));
   if (mine) meta.append(ticks(), make("span", { class: "unseen" }, SAID[m.status] || ""));
   const body = make("div", { class: "body" });
-  if (m.media) body.append(make("img", { src: `/media/${m.media}`, alt: "Picture", loading: "lazy" }));
+  if (m.media) body.append(make("img", { src: `media/${m.media}`, alt: "Picture", loading: "lazy" }));
   else if (m.kind !== "text") body.append(make("span", { class: "kind" }, kindWords(m.kind) + " "));
   body.append(dialect(m.text), meta);
   const item = make("li", { class: `bubble${mine ? " mine" : ""}${first ? " first" : ""}`, "data-seq": m.seq }, body);
@@ -177,7 +201,7 @@ function drawPresence() {
   const c = world.contacts.get(current);
   $("me").textContent = c ? c.name : "";
   $("typing").hidden = !(c && c.typing);
-  $("presence").textContent = c && c.typing ? "typing…" : "bot of the gateway";
+  $("presence").textContent = c && c.typing ? "typing…" : here().about;
   $("presence").className = c && c.typing ? "on" : "";
   if (atEnd) toEnd();
 }
@@ -345,8 +369,9 @@ const handlers = {
     world.contacts = new Map(s.contacts.map((c) => [c.contact, c]));
     world.messages = new Map(s.messages.map((m) => [m.seq, m]));
     world.log = new Map(s.log.map((e) => [e.seq, e]));
-    Object.assign(world, { hooks: s.hooks, faults: s.faults, kinds: s.fault_kinds });
+    Object.assign(world, { businesses: s.businesses, hooks: s.hooks, faults: s.faults, kinds: s.fault_kinds });
     if (!world.contacts.has(current)) current = null;
+    drawBusinesses();
     drawLog();
     drawHooks();
     drawFaults();
@@ -375,7 +400,7 @@ const handlers = {
 };
 
 function connect() {
-  const stream = new EventSource("/sim/stream");
+  const stream = new EventSource("sim/stream");
   stream.onmessage = (event) => {
     const news = JSON.parse(event.data);
     handlers[news.type]?.(news);
@@ -395,6 +420,19 @@ $("text").addEventListener("keydown", (event) => {
 });
 $("attach").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => { sendPicture($("file").files[0]); $("file").value = ""; });
+const pictureOf = (files) => [...files].find((file) => file.type.startsWith("image/"));
+$("text").addEventListener("paste", (event) => {
+  const picture = pictureOf(event.clipboardData.files);
+  if (picture) { event.preventDefault(); sendPicture(picture); }
+});
+const phone = document.querySelector(".phone");
+for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]])
+  phone.addEventListener(name, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    phone.classList.toggle("dropping", over);
+    if (name === "drop") sendPicture(pictureOf(event.dataTransfer.files) || complain("Only pictures can be sent: JPEG, PNG or WebP."));
+  });
 $("scroll").addEventListener("scroll", () => {
   const box = $("scroll");
   atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
@@ -410,6 +448,5 @@ $("new-phone").addEventListener("close", async () => {
   if (made) show(made.contact, true);
 });
 document.addEventListener("visibilitychange", looking);
-$("ideas").append(...IDEAS.map((idea) => make("button", { type: "button", onclick: () => { $("text").value = idea; send(); } }, idea)));
 connect();
 $("text").focus();
