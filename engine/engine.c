@@ -98,6 +98,9 @@ static enum wm_status open_parts(struct wm_engine *e, const struct wm_engine_opt
                        &e->model, err);
     if (st != WM_OK)
         return st;
+    if (e->model.chat && wm_chat_warning(e->model.chat))
+        wm_log(WM_LOG_WARN, "chat template", WM_S("model", e->model.name),
+               WM_S("why", wm_chat_warning(e->model.chat)));
     e->info = (struct wm_engine_info){
         .name = e->model.name,
         .architecture = wm_family_name(e->model.arch->family),

@@ -1,7 +1,8 @@
 /* cmd_chat.c -- `wingman chat MODEL`: a conversation in the terminal, or through pipes (one line, one message).
  *
  * The engine is the same as behind the gateway: the conversation is one owner, so every turn finds the earlier ones in the cache.
- * Ctrl-C ends a reply that is being written, or the program at the prompt; /reset starts anew, /quit leaves.
+ * Ctrl-C ends a reply that is being written, or the program at the prompt; /image FILE puts a picture before the next message,
+ * /reset starts anew, /quit leaves.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,15 +17,18 @@
 #include "engine/engine.h"
 #include "gateway/command.h"
 
-enum { OWNER = 1, DEFAULT_REPLY = 512 };
+enum { OWNER = 1, DEFAULT_REPLY = 512, MAX_PICTURES = 64 };
 
 struct chat {
     struct wm_engine *engine;
-    const char *model, *backend, *system;
+    const char *model, *projector, *chat_format, *backend, *system;
     int threads, max_tokens;
     struct wm_sampling sampling;
     bool terminal;
     struct wm_tokens history; /* all that was said, as tokens */
+    struct wm_picture pictures
+        [MAX_PICTURES]; /* those in the history, then those for the next message; their paths are ours */
+    size_t n_pictures, n_said;
     /* of the reply being written; the engine thread fills these until `ended` is posted */
     struct wm_tokens reply;
     struct wm_usage usage;
@@ -43,8 +47,9 @@ static void on_interrupt(int signal)
 }
 
 static const char usage[] =
-    "usage: wingman chat MODEL [--backend auto|cpu|reference] [--threads N] [--system TEXT]\n"
-    "                    [--max-tokens N] [--temperature T] [--top-p P] [--seed N]\n";
+    "usage: wingman chat MODEL [--projector FILE] [--chat-format NAME] [--backend auto|cpu|reference]\n"
+    "                    [--threads N] [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] "
+    "[--seed N]\n";
 
 static int read_options(int argc, char **argv, struct chat *c)
 {
@@ -52,7 +57,8 @@ static int read_options(int argc, char **argv, struct chat *c)
         {"backend", required_argument, NULL, 'b'},     {"threads", required_argument, NULL, 't'},
         {"system", required_argument, NULL, 's'},      {"max-tokens", required_argument, NULL, 'm'},
         {"temperature", required_argument, NULL, 'T'}, {"top-p", required_argument, NULL, 'p'},
-        {"seed", required_argument, NULL, 'S'},        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 'S'},        {"projector", required_argument, NULL, 'j'},
+        {"chat-format", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0},
     };
     int option, bad = 0;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -63,6 +69,12 @@ static int read_options(int argc, char **argv, struct chat *c)
             continue;
         case 's':
             c->system = optarg;
+            continue;
+        case 'j':
+            c->projector = optarg;
+            continue;
+        case 'f':
+            c->chat_format = optarg;
             continue;
         case 't':
             c->threads = (int)strtol(optarg, &end, 10);
@@ -108,12 +120,42 @@ static void on_event(void *arg, const struct wm_generated *g)
     sem_post(&ended);
 }
 
+static void drop_pictures(struct chat *c)
+{
+    while (c->n_pictures > 0)
+        free((char *)c->pictures[--c->n_pictures].path);
+    c->n_said = 0;
+}
+
+/* The picture stands before the next message. What is wrong with it is told, and the conversation goes on. */
+static void add_picture(struct chat *c, const char *path)
+{
+    struct wm_error err = WM_ERROR_INIT;
+    struct wm_picture *p = &c->pictures[c->n_pictures];
+    if (c->n_pictures == MAX_PICTURES) {
+        fprintf(stderr, "wingman chat: a conversation has at most %d pictures: /reset starts anew\n",
+                MAX_PICTURES);
+        return;
+    }
+    char *own = strdup(path);
+    if (!own || wm_engine_look(c->engine, own, p, &err) != WM_OK) {
+        fprintf(stderr, "wingman chat: %s\n", own ? err.text : "no memory for a picture");
+        free(own);
+        return;
+    }
+    p->path = own;
+    c->n_pictures++;
+    if (c->terminal)
+        printf("\033[2m%s: %d x %d tiles, before your next message\033[0m\n", path, p->rows, p->cols);
+}
+
 static enum wm_status begin(struct chat *c, struct wm_error *err)
 {
     c->history.n = 0;
+    drop_pictures(c);
     if (!c->system)
         return wm_engine_render(c->engine, NULL, 0, true, false, &c->history, err);
-    struct wm_chat_message system = {WM_ROLE_SYSTEM, c->system, strlen(c->system)};
+    struct wm_chat_message system = {.role = WM_ROLE_SYSTEM, .text = c->system, .len = strlen(c->system)};
     return wm_engine_render(c->engine, &system, 1, true, false, &c->history, err);
 }
 
@@ -130,6 +172,8 @@ static enum wm_status reply(struct chat *c, struct wm_error *err)
         &(struct wm_generate){.owner = OWNER,
                               .prompt = c->history.ids,
                               .prompt_len = c->history.n,
+                              .pictures = c->pictures,
+                              .n_pictures = c->n_said,
                               .max_tokens = room < (size_t)c->max_tokens ? (int32_t)room : c->max_tokens,
                               .sampling = c->sampling,
                               .event = on_event,
@@ -161,8 +205,12 @@ static enum wm_status reply(struct chat *c, struct wm_error *err)
 
 static enum wm_status say(struct chat *c, const char *line, size_t len, struct wm_error *err)
 {
-    size_t before = c->history.n;
-    struct wm_chat_message message = {WM_ROLE_USER, line, len};
+    size_t before = c->history.n, n = c->n_pictures - c->n_said;
+    struct wm_chat_picture pictures[MAX_PICTURES];
+    struct wm_chat_message message = {
+        .role = WM_ROLE_USER, .text = line, .len = len, .pictures = pictures, .n_pictures = n};
+    for (size_t i = 0; i < n; i++)
+        pictures[i] = (struct wm_chat_picture){.picture = &c->pictures[c->n_said + i]};
     enum wm_status st = wm_engine_render(c->engine, &message, 1, false, true, &c->history, err);
     if (st == WM_OK && c->history.n >= (size_t)wm_engine_info(c->engine)->context) {
         c->history.n = before;
@@ -170,12 +218,14 @@ static enum wm_status say(struct chat *c, const char *line, size_t len, struct w
                 wm_engine_info(c->engine)->context);
         return WM_OK;
     }
+    c->n_said = c->n_pictures;
     return st == WM_OK ? reply(c, err) : st;
 }
 
 /* Reads lines until the end, /quit, or Ctrl-C at the prompt. */
 static enum wm_status converse(struct chat *c, struct wm_error *err)
 {
+    static const char image[] = "/image";
     char *line = NULL;
     size_t room = 0;
     enum wm_status st = begin(c, err);
@@ -193,8 +243,8 @@ static enum wm_status converse(struct chat *c, struct wm_error *err)
             break;
         if (strcmp(line, "/reset") == 0)
             st = begin(c, err);
-        else if (strncmp(line, "/image", 6) == 0)
-            fprintf(stderr, "wingman chat: this model does not see pictures\n");
+        else if (strncmp(line, image, sizeof image - 1) == 0)
+            add_picture(c, line + sizeof image - 1 + strspn(line + sizeof image - 1, " \t"));
         else if (len > 0)
             st = say(c, line, (size_t)len, err);
     }
@@ -219,21 +269,26 @@ int wm_cmd_chat(int argc, char **argv)
     }
     struct wm_error err = WM_ERROR_INIT;
     sem_init(&ended, 0, 0);
-    enum wm_status st = wm_engine_open(
-        &(struct wm_engine_options){.model = c.model, .backend = c.backend, .threads = c.threads},
-        c.terminal ? show_progress : NULL, NULL, &c.engine, &err);
+    enum wm_status st = wm_engine_open(&(struct wm_engine_options){.model = c.model,
+                                                                   .projector = c.projector,
+                                                                   .chat_format = c.chat_format,
+                                                                   .backend = c.backend,
+                                                                   .threads = c.threads},
+                                       c.terminal ? show_progress : NULL, NULL, &c.engine, &err);
     if (st == WM_OK) {
         struct sigaction action = {.sa_handler =
                                        on_interrupt}; /* no SA_RESTART: Ctrl-C ends the wait for a line */
         sigaction(SIGINT, &action, NULL);
         if (c.terminal)
-            printf("%s on %s. /reset starts anew, /quit leaves, Ctrl-C stops a reply.\n",
-                   wm_engine_info(c.engine)->name, wm_engine_info(c.engine)->backend);
+            printf("%s on %s. %s/reset starts anew, /quit leaves, Ctrl-C stops a reply.\n",
+                   wm_engine_info(c.engine)->name, wm_engine_info(c.engine)->backend,
+                   wm_engine_info(c.engine)->sees_pictures ? "/image FILE adds a picture, " : "");
         st = converse(&c, &err);
     }
     if (st != WM_OK)
         fprintf(stderr, "wingman chat: %s\n", err.text);
     wm_engine_close(c.engine);
+    drop_pictures(&c);
     wm_tokens_free(&c.history);
     wm_tokens_free(&c.reply);
     sem_destroy(&ended);

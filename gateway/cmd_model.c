@@ -220,6 +220,8 @@ static void print_chat(const struct opened *m)
         printf("runs here: yes, as %s; chats as %s\n", wm_family_name(m->arch.family), wm_chat_format(chat));
     else
         printf("runs here: %s: %s\n", tokenizer ? "yes, but no chats" : "no", err.text);
+    if (chat && wm_chat_warning(chat))
+        printf("warning: %s\n", wm_chat_warning(chat));
     wm_chat_free(chat);
     wm_tokenizer_free(tokenizer);
 }

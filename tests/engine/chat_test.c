@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/chat.h"
+#include "engine/chat_check.h"
 #include "engine/prompt_json.h"
 #include "engine/tool_calls.h"
 
@@ -407,6 +408,52 @@ static void a_picture_that_cannot_be_shown_is_one_sentence(void **state)
     }
 }
 
+/* --- the model's own template ----------------------------------------------------------------------------------------------- */
+
+#define HEADER(role)  "'<|header_start|>' + " role " + '<|header_end|>\\n\\n'"
+#define MESSAGES(end) "{% for m in messages %}{{ " HEADER("m.role") " + m.content + '" end "' }}{% endfor %}"
+#define OPEN          "{% if add_generation_prompt %}{{ " HEADER("'assistant'") " }}{% endif %}"
+
+static const struct {
+    const char *template, *says; /* NULL: they agree */
+} templates[] = {
+    {"{{ bos_token }}" MESSAGES("<|eot|>") OPEN, NULL},
+    {MESSAGES("<|eot|>") OPEN,
+     "write \"a question\" differently: at token 0 the template has \"<|header_start|>"},
+    {"{{ bos_token }}" MESSAGES("<|eot|>"), "the template has nothing more, the format \"<|header_start|>"},
+    {"{{ bos_token }}" MESSAGES("<|eot|>\\n") OPEN, "the template has \"\\n"},
+    {"{{ bos_token }}{% if messages[0].role == 'system' %}{% set messages = messages[1:] %}{% endif "
+     "%}" MESSAGES("<|eot|>") OPEN,
+     "\"a system message\""},
+    {"{% if messages|length > 2 %}{{ raise_exception('long') }}{% endif %}{{ bos_token }}" MESSAGES("<|eot|>")
+         OPEN,
+     "could not be run on \"two turns\""},
+    {"{% include 'x' %}", "is not compared: its chat template: line 1"},
+};
+
+static void a_template_that_differs_is_told_of(void **state)
+{
+    (void)state;
+    struct small s = small_chat(SMALL(LLAMA4_TEXT), NULL, 0);
+    for (size_t i = 0; i < COUNT(templates); i++) {
+        struct wm_buffer report = WM_BUFFER(4096);
+        assert_int_equal(wm_chat_check(s.chat, s.tokenizer, "small", templates[i].template,
+                                       strlen(templates[i].template), &report),
+                         WM_OK);
+        if (templates[i].says ? !report.data || !strstr(report.data, templates[i].says) : report.len != 0)
+            fail_msg("template %zu: '%s'", i, report.data ? report.data : "");
+        wm_buffer_free(&report);
+    }
+    free_small(&s);
+}
+
+static void the_small_models_template_agrees(void **state)
+{
+    (void)state;
+    CHAT_OR_SKIP();
+    assert_null(wm_chat_warning(chat));
+}
+
 /* --- prompts as JSON --------------------------------------------------------------------------------------------------------- */
 
 static enum wm_status look(void *arg, const char *path, struct wm_picture *out, struct wm_error *err)
@@ -543,6 +590,8 @@ int main(void)
         cmocka_unit_test(the_vocabulary_or_the_setting_chooses_the_format),
         cmocka_unit_test(a_picture_is_a_block_of_slots_and_separators),
         cmocka_unit_test(a_picture_that_cannot_be_shown_is_one_sentence),
+        cmocka_unit_test(a_template_that_differs_is_told_of),
+        cmocka_unit_test(the_small_models_template_agrees),
         cmocka_unit_test(a_prompt_names_its_pictures_by_path),
         cmocka_unit_test(tools_and_calls_become_texts),
         cmocka_unit_test(without_eyes_a_prompt_with_pictures_is_refused),
