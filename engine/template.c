@@ -4,7 +4,7 @@
  *         it (chat_check.c). It is a program from a stranger.
  *
  * HOW     Words (template_lex.c) become a tree once (template_parse.c), which is walked at each rendering: statements here, expressions
- *         in template_eval.c, filters and tests in template_filters.c, methods and functions in template_methods.c. Values are
+ *         in template_eval.c, values in template_value.c, filters and tests in template_filters.c, methods and functions in template_methods.c. Values are
  *         jansson's. Only namespaces change once made, and their contents lie outside of them: no value can hold itself.
  *
  *         The language is Jinja as transformers sets it up: set, for with loop and its conditions, if, macro, break, continue, the

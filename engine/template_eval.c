@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/json_text.h"
 #include "engine/template_parts.h"
 
 static const struct wm_node *child_of(const struct wm_run *r, const struct wm_node *node, int i)
@@ -15,197 +14,12 @@ static const struct wm_node *child_of(const struct wm_run *r, const struct wm_no
     return at >= 0 ? &r->t->nodes[at] : NULL;
 }
 
-/* --- making values ------------------------------------------------------------------------------------------------------------ */
-
-json_t *wm_run_string(struct wm_run *r, const struct wm_node *node, const char *text, size_t len)
-{
-    if (len > WM_TEMPLATE_VALUE_BYTES)
-        return wm_run_fail(r, node, WM_ELIMIT, "a text longer than %d bytes", WM_TEMPLATE_VALUE_BYTES);
-    if (!wm_run_pay(r, node, len))
-        return NULL;
-    json_t *made = json_stringn(text, len); /* fails for ill-formed UTF-8 too, as when a character is cut */
-    return made ? made : wm_run_fail(r, node, WM_EINVAL, "a text that is not UTF-8");
-}
-
-static bool one_more_container(struct wm_run *r, const struct wm_node *node)
-{
-    if (++r->containers <= WM_TEMPLATE_CONTAINERS)
-        return true;
-    wm_run_fail(r, node, WM_ELIMIT, "it makes more than %d lists and objects", WM_TEMPLATE_CONTAINERS);
-    return false;
-}
-
-json_t *wm_run_list(struct wm_run *r, const struct wm_node *node)
-{
-    json_t *made = one_more_container(r, node) ? json_array() : NULL;
-    return made ? made : wm_run_fail(r, node, WM_ENOMEM, "no memory");
-}
-
-json_t *wm_run_object(struct wm_run *r, const struct wm_node *node)
-{
-    json_t *made = one_more_container(r, node) ? json_object() : NULL;
-    return made ? made : wm_run_fail(r, node, WM_ENOMEM, "no memory");
-}
-
 static json_t *boolean(bool value)
 {
     return value ? json_true() : json_false(); /* never fail: they are constants */
 }
 
-/* --- looking at values -------------------------------------------------------------------------------------------------------- */
-
-json_t **wm_run_namespace(struct wm_run *r, const json_t *value)
-{
-    for (size_t i = 0; i < r->n_namespaces; i++)
-        if (r->namespaces[i].handle == value)
-            return &r->namespaces[i].contents;
-    return NULL;
-}
-
-bool wm_run_truth(const struct wm_run *r, const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return value != r->undefined && json_object_size(value) > 0;
-    case JSON_ARRAY:
-        return json_array_size(value) > 0;
-    case JSON_STRING:
-        return json_string_length(value) > 0;
-    case JSON_INTEGER:
-        return json_integer_value(value) != 0;
-    case JSON_REAL:
-        return json_real_value(value) != 0;
-    default:
-        return json_is_true(value);
-    }
-}
-
-static bool is_whole(const json_t *v)
-{
-    return json_is_integer(v) || json_is_boolean(v);
-}
-
-static json_int_t whole(const json_t *v)
-{
-    return json_is_boolean(v) ? json_is_true(v) : json_integer_value(v);
-}
-
-static bool is_number(const json_t *v)
-{
-    return is_whole(v) || json_is_real(v);
-}
-
-static double real(const json_t *v)
-{
-    return json_is_real(v) ? json_real_value(v) : (double)whole(v);
-}
-
-/* Are two containers too deep to be compared? Then the rendering ends: it has nothing left to pay with. */
-static bool too_deep(struct wm_run *r, const struct wm_node *node)
-{
-    if (r->depth < WM_TEMPLATE_DEPTH)
-        return false;
-    wm_run_fail(r, node, WM_ELIMIT, "a comparison of values that are too deep");
-    r->cost = 0;
-    return true;
-}
-
-bool wm_run_equal(struct wm_run *r, const struct wm_node *node, const json_t *a, const json_t *b)
-{
-    if (!wm_run_pay(r, node, 1) || a == b)
-        return a == b;
-    if (is_number(a) && is_number(b))
-        return json_is_real(a) || json_is_real(b) ? real(a) == real(b) : whole(a) == whole(b);
-    if (json_is_string(a) && json_is_string(b))
-        return json_equal(a, b);
-    if (json_is_array(a) && json_is_array(b)) {
-        bool same = json_array_size(a) == json_array_size(b) && !too_deep(r, node);
-        r->depth++;
-        for (size_t i = 0; same && i < json_array_size(a); i++)
-            same = wm_run_equal(r, node, json_array_get(a, i), json_array_get(b, i));
-        r->depth--;
-        return same;
-    }
-    if (!json_is_object(a) || !json_is_object(b) || a == r->undefined || b == r->undefined)
-        return false;
-    bool same = json_object_size(a) == json_object_size(b) && !too_deep(r, node);
-    const char *key;
-    json_t *value;
-    r->depth++;
-    json_object_foreach((json_t *)a, key, value)
-    {
-        const json_t *other = json_object_get(b, key);
-        same = same && other && wm_run_equal(r, node, value, other);
-    }
-    r->depth--;
-    return same;
-}
-
-bool wm_run_in(struct wm_run *r, const struct wm_node *node, const json_t *needle, const json_t *hay)
-{
-    if (json_is_string(hay))
-        return json_is_string(needle) && wm_run_pay(r, node, json_string_length(hay)) &&
-               (json_string_length(needle) == 0 ||
-                memmem(json_string_value(hay), json_string_length(hay), json_string_value(needle),
-                       json_string_length(needle)));
-    if (json_is_object(hay))
-        return json_is_string(needle) && json_object_get(hay, json_string_value(needle));
-    for (size_t i = 0; i < json_array_size(hay); i++)
-        if (wm_run_equal(r, node, needle, json_array_get(hay, i)))
-            return true;
-    return false;
-}
-
-enum wm_status wm_run_show(struct wm_run *r, const json_t *value, struct wm_buffer *out)
-{
-    if (value == r->undefined)
-        return WM_OK;
-    switch (json_typeof(value)) {
-    case JSON_STRING:
-        return wm_buffer_add(out, json_string_value(value), json_string_length(value));
-    case JSON_TRUE:
-        return wm_buffer_puts(out, "True");
-    case JSON_FALSE:
-        return wm_buffer_puts(out, "False");
-    case JSON_NULL:
-        return wm_buffer_puts(out, "None");
-    default:
-        return wm_json_text(value, 0,
-                            out); /* Python quotes its containers otherwise; no template should print one */
-    }
-}
-
-json_t *wm_run_elements(struct wm_run *r, const struct wm_node *node, json_t *value)
-{
-    const char *key;
-    json_t *item;
-    if (json_is_array(value))
-        return json_incref(value);
-    if (!json_is_object(value) || wm_run_namespace(r, value))
-        return wm_run_fail(r, node, WM_EINVAL, "a loop over what is neither a list nor an object");
-    json_t *list = wm_run_list(r, node);
-    if (!list || value == r->undefined)
-        return list;
-    json_object_foreach(value, key, item)
-    {
-        json_t *text = wm_run_string(r, node, key, strlen(key));
-        if (!text || json_array_append_new(list, text) != 0) {
-            json_decref(list);
-            return text ? wm_run_fail(r, node, WM_ENOMEM, "no memory") : NULL;
-        }
-    }
-    return list;
-}
-
-/* --- members ------------------------------------------------------------------------------------------------------------------- */
-
-json_t *wm_run_member(struct wm_run *r, json_t *object, const char *name, size_t len)
-{
-    json_t **contents = wm_run_namespace(r, object);
-    json_t *found =
-        object == r->undefined ? NULL : json_object_getn(contents ? *contents : object, name, len);
-    return json_incref(found ? found : r->undefined);
-}
+/* --- members and slices ---------------------------------------------------------------------------------------- */
 
 /* Position `i` of `n`, negative ones from the end; false: outside. */
 static bool place(json_int_t i, size_t n, size_t *out)
@@ -223,11 +37,12 @@ static json_t *item(struct wm_run *r, const struct wm_node *node, json_t *object
         return wm_run_fail(r, node, WM_EINVAL, "an element of what is not defined");
     if (json_is_string(key))
         return wm_run_member(r, object, json_string_value(key), json_string_length(key));
-    if (json_is_array(object) && is_whole(key))
-        return json_incref(place(whole(key), json_array_size(object), &at) ? json_array_get(object, at)
-                                                                           : r->undefined);
-    if (json_is_string(object) && is_whole(key)) {
-        if (!place(whole(key), json_string_length(object), &at))
+    if (json_is_array(object) && wm_value_is_whole(key))
+        return json_incref(place(wm_value_whole(key), json_array_size(object), &at)
+                               ? json_array_get(object, at)
+                               : r->undefined);
+    if (json_is_string(object) && wm_value_is_whole(key)) {
+        if (!place(wm_value_whole(key), json_string_length(object), &at))
             return json_incref(r->undefined);
         return wm_run_string(r, node, json_string_value(object) + at, 1);
     }
@@ -238,8 +53,8 @@ static json_t *item(struct wm_run *r, const struct wm_node *node, json_t *object
 static bool bound(struct wm_run *r, const struct wm_node *node, json_int_t fallback, json_int_t *out)
 {
     json_t *value = node->kind == WM_NODE_NOTHING ? json_null() : wm_run_eval(r, node);
-    bool good = value && (json_is_null(value) || is_whole(value));
-    *out = good && is_whole(value) ? whole(value) : fallback;
+    bool good = value && (json_is_null(value) || wm_value_is_whole(value));
+    *out = good && wm_value_is_whole(value) ? wm_value_whole(value) : fallback;
     if (value && !good)
         wm_run_fail(r, node, WM_EINVAL, "a slice by what is no whole number");
     json_decref(value);
@@ -315,16 +130,16 @@ static json_t *lists_joined(struct wm_run *r, const struct wm_node *node, const 
 static json_t *divided(struct wm_run *r, const struct wm_node *node, const json_t *a, const json_t *b,
                        char sign)
 {
-    if (real(b) == 0)
+    if (wm_value_real(b) == 0)
         return wm_run_fail(r, node, WM_EINVAL, "a division by zero");
     if (node->len == 1 && sign == '/')
-        return json_real(real(a) / real(b));
-    if (!is_whole(a) || !is_whole(b) || whole(b) == -1)
+        return json_real(wm_value_real(a) / wm_value_real(b));
+    if (!wm_value_is_whole(a) || !wm_value_is_whole(b) || wm_value_whole(b) == -1)
         return wm_run_fail(r, node, WM_EUNSUPPORTED, "a division with remainder of such numbers");
-    json_int_t quotient = whole(a) / whole(b), rest = whole(a) % whole(b);
-    if (rest != 0 && (rest < 0) != (whole(b) < 0)) { /* Python rounds down */
+    json_int_t quotient = wm_value_whole(a) / wm_value_whole(b), rest = wm_value_whole(a) % wm_value_whole(b);
+    if (rest != 0 && (rest < 0) != (wm_value_whole(b) < 0)) { /* Python rounds down */
         quotient--;
-        rest += whole(b);
+        rest += wm_value_whole(b);
     }
     return json_integer(sign == '%' ? rest : quotient);
 }
@@ -337,17 +152,19 @@ static json_t *arithmetic(struct wm_run *r, const struct wm_node *node, json_t *
         return joined(r, node, a, b);
     if (sign == '+' && json_is_array(a) && json_is_array(b))
         return lists_joined(r, node, a, b);
-    if (!is_number(a) || !is_number(b))
+    if (!wm_value_is_number(a) || !wm_value_is_number(b))
         return wm_run_fail(r, node, WM_EINVAL, "'%c' between values that do not go together", sign);
     if (sign == '/' || sign == '%')
         return divided(r, node, a, b, sign);
-    if (is_whole(a) && is_whole(b)) {
-        bool over = sign == '+'   ? __builtin_saddll_overflow(whole(a), whole(b), &sum)
-                    : sign == '-' ? __builtin_ssubll_overflow(whole(a), whole(b), &sum)
-                                  : __builtin_smulll_overflow(whole(a), whole(b), &sum);
+    if (wm_value_is_whole(a) && wm_value_is_whole(b)) {
+        bool over = sign == '+'   ? __builtin_saddll_overflow(wm_value_whole(a), wm_value_whole(b), &sum)
+                    : sign == '-' ? __builtin_ssubll_overflow(wm_value_whole(a), wm_value_whole(b), &sum)
+                                  : __builtin_smulll_overflow(wm_value_whole(a), wm_value_whole(b), &sum);
         return over ? wm_run_fail(r, node, WM_EINVAL, "a number past 63 bits") : json_integer(sum);
     }
-    double result = sign == '+' ? real(a) + real(b) : sign == '-' ? real(a) - real(b) : real(a) * real(b);
+    double result = sign == '+'   ? wm_value_real(a) + wm_value_real(b)
+                    : sign == '-' ? wm_value_real(a) - wm_value_real(b)
+                                  : wm_value_real(a) * wm_value_real(b);
     return isfinite(result) ? json_real(result)
                             : wm_run_fail(r, node, WM_EINVAL, "a number that is not finite");
 }
@@ -355,8 +172,8 @@ static json_t *arithmetic(struct wm_run *r, const struct wm_node *node, json_t *
 static json_t *ordered(struct wm_run *r, const struct wm_node *node, const json_t *a, const json_t *b)
 {
     int order;
-    if (is_number(a) && is_number(b))
-        order = real(a) < real(b) ? -1 : real(a) > real(b);
+    if (wm_value_is_number(a) && wm_value_is_number(b))
+        order = wm_value_real(a) < wm_value_real(b) ? -1 : wm_value_real(a) > wm_value_real(b);
     else if (json_is_string(a) && json_is_string(b))
         order = strcmp(json_string_value(a), json_string_value(b)); /* UTF-8 sorts as code points do */
     else
@@ -405,12 +222,13 @@ static json_t *unary(struct wm_run *r, const struct wm_node *node)
         return NULL;
     if (node->text[0] == 'n')
         made = boolean(!wm_run_truth(r, value));
-    else if (!is_number(value) || (is_whole(value) && whole(value) < -INT64_MAX))
+    else if (!wm_value_is_number(value) || (wm_value_is_whole(value) && wm_value_whole(value) < -INT64_MAX))
         wm_run_fail(r, node, WM_EINVAL, "a sign before what is no number");
     else if (node->text[0] == '+')
         made = json_incref(value);
     else
-        made = is_whole(value) ? json_integer(-whole(value)) : json_real(-real(value));
+        made = wm_value_is_whole(value) ? json_integer(-wm_value_whole(value))
+                                        : json_real(-wm_value_real(value));
     json_decref(value);
     return made;
 }

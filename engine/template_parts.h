@@ -141,6 +141,12 @@ bool wm_run_pay(struct wm_run *r, const struct wm_node *node, size_t units);
 
 /* A value; new, or NULL after a failure. template_eval.c */
 json_t *wm_run_eval(struct wm_run *r, const struct wm_node *node);
+
+/* template_value.c. Whole numbers are integers and, as in Python, true and false. */
+bool wm_value_is_whole(const json_t *v);
+json_int_t wm_value_whole(const json_t *v);
+bool wm_value_is_number(const json_t *v);
+double wm_value_real(const json_t *v);
 json_t *wm_run_lookup(struct wm_run *r, const char *name,
                       size_t len); /* borrowed, `undefined` when there is none */
 json_t *wm_run_member(struct wm_run *r, json_t *object, const char *name,
