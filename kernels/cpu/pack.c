@@ -87,17 +87,41 @@ static enum wm_cpu_format choose(const struct wm_matrix *m, enum wm_use use, siz
 
 /* --- floats ------------------------------------------------------------------------------------------------------- */
 
-/* A row, element by element into its place of each input's sixteen. */
-static void pack_row(const struct wm_matrix *m, const struct panels *to, int64_t r, size_t size)
+static inline __attribute__((always_inline)) void spread_of(uint8_t *out, const uint8_t *in, size_t n,
+                                                            size_t size)
 {
-    const uint8_t *line = wm_matrix_line(m, r);
-    uint8_t *panel = to->data + (size_t)(r / WM_PANEL) * to->panel_bytes + (size_t)(r % WM_PANEL) * size;
+    for (size_t i = 0; i < n; i++)
+        memcpy(out + i * WM_PANEL * size, in + i * size, size);
+}
+
+/* `n` elements, each to its place among sixteen: with a size that the compiler knows, or each would be a call. */
+static void spread(uint8_t *out, const uint8_t *in, size_t n, size_t size)
+{
+    if (size == 1)
+        spread_of(out, in, n, 1);
+    else if (size == 2)
+        spread_of(out, in, n, 2);
+    else
+        spread_of(out, in, n, 4);
+}
+
+/* The rows of a panel, element by element into their place of each input's sixteen; a stretch of all rows before the next
+ * stretch, so that what is written stays near. */
+static void pack_rows(const struct wm_matrix *m, const struct panels *to, int64_t panel, size_t size)
+{
+    enum { STRETCH = 64 /* inputs */ };
+    int64_t row = panel * WM_PANEL, rows = m->rows - row < WM_PANEL ? m->rows - row : WM_PANEL;
     size_t cols = (size_t)m->cols;
     for (size_t from = 0; from < cols; from += to->segment) {
-        uint8_t *out = panel + wm_segment_at(to->format, to->segment, from) + wm_format_head(to->format);
-        size_t end = cols - from < to->segment ? cols : from + to->segment;
-        for (size_t i = from; i < end; i++, out += WM_PANEL * size)
-            memcpy(out, line + i * size, size);
+        uint8_t *out = to->data + (size_t)panel * to->panel_bytes +
+                       wm_segment_at(to->format, to->segment, from) + wm_format_head(to->format);
+        size_t n = cols - from < to->segment ? cols - from : to->segment;
+        for (size_t first = 0; first < n; first += STRETCH)
+            for (int64_t o = 0; o < rows; o++) {
+                const uint8_t *line = wm_matrix_line(m, row + o) + (from + first) * size;
+                spread(out + (first * WM_PANEL + (size_t)o) * size, line,
+                       n - first < STRETCH ? n - first : STRETCH, size);
+            }
     }
 }
 
@@ -124,8 +148,8 @@ static void pack_floats(const struct wm_matrix *m, const struct panels *to, int6
         for (size_t i = 0; i < (size_t)m->cols; i++)
             pack_line(m, to, first_row, end_row, i, size);
     else
-        for (int64_t r = first_row; r < end_row; r++)
-            pack_row(m, to, r, size);
+        for (int64_t panel = first; panel < end; panel++)
+            pack_rows(m, to, panel, size);
 }
 
 /* The heads of F8, which hold 256 times the scale. A code of the panel that is NaN makes its scale NaN: so it need not be
