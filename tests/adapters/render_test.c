@@ -176,7 +176,8 @@ static void split(const char *markdown, size_t units, struct parts *parts)
     struct wm_buffer styled = WM_BUFFER(1 << 22);
     struct wm_error err = WM_ERROR_INIT;
     assert_int_equal(wm_markdown_style(markdown, strlen(markdown), &styled, &err), WM_OK);
-    assert_int_equal(wm_split(&stars, styled.data, styled.len, WM_MEASURE_UTF16, units, keep, parts, &err), WM_OK);
+    assert_int_equal(wm_split(&stars, styled.data, styled.len, WM_MEASURE_UTF16, units, keep, parts, &err),
+                     WM_OK);
     wm_buffer_free(&styled);
     for (size_t i = 0; i < parts->n; i++)
         assert_in_range(wm_utf8_utf16_len(parts->text[i], strlen(parts->text[i])), 1, units);
@@ -354,7 +355,9 @@ static void a_part_that_is_refused_ends_the_splitting(void **state)
     assert_int_equal(wm_adapter_find("whatsapp")->render(NULL, text, sizeof text, refuse, &calls, NULL),
                      WM_EAGAIN);
     assert_int_equal(calls, 1);
-    assert_int_equal(wm_split(&stars, text, 10, WM_MEASURE_UTF16, WM_SPLIT_UNITS_MIN - 1, refuse, &calls, NULL), WM_EINVAL);
+    assert_int_equal(
+        wm_split(&stars, text, 10, WM_MEASURE_UTF16, WM_SPLIT_UNITS_MIN - 1, refuse, &calls, NULL),
+        WM_EINVAL);
 }
 
 int main(void)
