@@ -1,18 +1,20 @@
 /* fake_brain.c -- a model that repeats what it reads. A token is a byte (256 + value) or a mark:
- * 1 user, 2 assistant, 3 end, 4 system. It also checks what the real cache lives from: each prompt of an owner begins
+ * 1 user, 2 assistant, 3 end, 4 system, 5 a picture, 6 one more tile of it. It also checks what the real cache lives from: each prompt of an owner begins
  * with the last one and its reply, unless turns were cut.
  */
 #include "tests/sessions/world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { USER = 1, ASSISTANT, END, SYSTEM, BYTE = 256, CONTEXT = 8192 };
+enum { USER = 1, ASSISTANT, END, SYSTEM, PICTURE, TILE, BYTE = 256, CONTEXT = 8192 };
 
 struct thought {
     struct thought *next;
     struct wm_generate g;
     int32_t *prompt;
+    char (*names)[64]; /* of its pictures: what their files hold */
     uint64_t request;
     bool canceled;
 };
@@ -46,6 +48,12 @@ static enum wm_status render(void *self, const struct wm_chat_message *messages,
     }
     for (size_t i = 0; i < n; i++) {
         add_mark(out, marks[messages[i].role]);
+        for (size_t k = 0; k < messages[i].n_pictures; k++) {
+            const struct wm_picture *picture = messages[i].pictures[k].picture;
+            add_mark(out, PICTURE);
+            for (int32_t t = 1; t < picture->rows * picture->cols; t++)
+                add_mark(out, TILE);
+        }
         add_text(out, messages[i].text, messages[i].len);
         add_mark(out, END);
     }
@@ -62,12 +70,15 @@ static enum wm_status close_reply(void *self, struct wm_tokens *out, struct wm_e
 }
 
 /* "re: " and the texts behind the last whole reply, with commas. */
-static void answer(const int32_t *prompt, size_t n, struct wm_buffer *text)
+static void answer(const struct thought *t, struct wm_buffer *text)
 {
-    size_t from = 0;
+    const int32_t *prompt = t->prompt;
+    size_t n = t->g.prompt_len, from = 0, picture = 0;
     for (size_t i = 0; i + 1 < n; i++)
         if (prompt[i] == ASSISTANT)
             from = i;
+    for (size_t i = 0; i < from; i++)
+        picture += prompt[i] == PICTURE;
     const char *comma = "re: ";
     for (size_t i = from; i < n; i++) {
         if (prompt[i] != USER)
@@ -76,7 +87,10 @@ static void answer(const int32_t *prompt, size_t n, struct wm_buffer *text)
         comma = ",";
         for (i++; i < n && prompt[i] != END; i++) {
             char c = (char)(prompt[i] - BYTE);
-            wm_buffer_add(text, &c, 1);
+            if (prompt[i] >= BYTE)
+                wm_buffer_add(text, &c, 1);
+            else if (prompt[i] == PICTURE && t->names[picture++][0] != '~')
+                wm_buffer_printf(text, "<%s>", t->names[picture - 1]);
         }
     }
     char *parts = text->data ? strstr(text->data, "parts:") : NULL;
@@ -121,10 +135,15 @@ static void finish(struct model *m, struct thought *t)
         wm_fail(&err, WM_EIO, "the model has a headache");
         g.finish = WM_FINISH_ERROR;
         g.error = &err;
+    } else if (m->picture_errors > 0 && t->g.n_pictures > 0) {
+        m->picture_errors--;
+        wm_fail(&err, WM_EFORMAT, "the picture hurts");
+        g.finish = WM_FINISH_ERROR;
+        g.error = &err;
     } else if (m->silences > 0) {
         m->silences--;
     } else {
-        answer(t->prompt, t->g.prompt_len, &text);
+        answer(t, &text);
         check_prefix(m, t, &text);
     }
     pthread_mutex_unlock(&m->lock);
@@ -147,6 +166,7 @@ static void finish(struct model *m, struct thought *t)
     wm_tokens_free(&ids);
     wm_buffer_free(&text);
     free(t->prompt);
+    free(t->names);
     free(t);
 }
 
@@ -182,12 +202,58 @@ static void *think(void *arg)
     return NULL;
 }
 
+/* The file of a picture, without the three bytes at its beginning; "?" when it cannot be read. */
+static void read_name(const char *path, char name[64])
+{
+    char bytes[128] = "";
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(bytes, 1, sizeof bytes - 1, f) : 0;
+    if (f)
+        fclose(f);
+    snprintf(name, 64, "%.60s", n > 3 ? bytes + 3 : "?");
+}
+
+/* "wide..." has two tiles; "damaged..." is none, "huge..." too large. */
+static enum wm_status look(void *self, const char *path, struct wm_picture *out, struct wm_error *err)
+{
+    struct model *m = self;
+    char name[64];
+    m->looks++;
+    read_name(path, name);
+    if (strncmp(name, "damaged", 7) == 0)
+        return wm_fail(err, WM_EFORMAT, "it is damaged");
+    if (strncmp(name, "huge", 4) == 0)
+        return wm_fail(err, WM_ELIMIT, "it has too many pixels");
+    out->rows = 1;
+    out->cols = strncmp(name, "wide", 4) == 0 ? 2 : 1;
+    return WM_OK;
+}
+
+/* As the engine: the slots of the prompt are those of the pictures. */
+static bool slots_fit(const struct wm_generate *g)
+{
+    int64_t slots = 0, tiles = 0;
+    for (size_t i = 0; i < g->prompt_len; i++)
+        slots += g->prompt[i] == PICTURE || g->prompt[i] == TILE;
+    for (size_t i = 0; i < g->n_pictures; i++)
+        tiles += g->pictures[i].rows * g->pictures[i].cols;
+    return slots == tiles;
+}
+
 static enum wm_status submit(void *self, const struct wm_generate *g, uint64_t *request, struct wm_error *err)
 {
     struct model *m = self;
     if (g->prompt_len + (size_t)g->max_tokens > (size_t)m->context)
         return wm_fail(err, WM_ELIMIT, "too long for the context");
+    if (!slots_fit(g)) {
+        m->prompts_broken++;
+        return wm_fail(err, WM_EINVAL, "slots and pictures do not agree");
+    }
     struct thought *t = calloc(1, sizeof *t);
+    t->names = calloc(g->n_pictures + 1, sizeof *t->names);
+    for (size_t i = 0; i < g->n_pictures; i++)
+        read_name(g->pictures[i].path, t->names[i]);
+    m->pictures_last = g->n_pictures;
     t->g = *g;
     t->prompt = malloc(g->prompt_len * sizeof *t->prompt);
     memcpy(t->prompt, g->prompt, g->prompt_len * sizeof *t->prompt);
@@ -261,5 +327,7 @@ struct wm_brain model_brain(struct model *m)
                              .close_reply = close_reply,
                              .submit = submit,
                              .cancel = cancel,
-                             .kv_of = kv_of};
+                             .kv_of = kv_of,
+                             .sees_pictures = m->sees,
+                             .look = look};
 }

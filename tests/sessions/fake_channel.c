@@ -43,6 +43,11 @@ static bool parse_line(char *line, int64_t arrived_ms, struct wm_event_list *out
         for (int i = 0; i < 5; i++)
             if (strcmp(field[4], words[i]) == 0)
                 e->delivery = (enum wm_delivery)(WM_DELIVERY_SENT + i);
+    } else if (kind == WM_EVENT_IMAGE || kind == WM_EVENT_STICKER) {
+        char ids[512], *at = ids;
+        snprintf(ids, sizeof ids, "%s", field[5] ? field[5] : "");
+        for (int i = 0; i < WM_EVENT_MEDIA && at; i++)
+            e->media[i] = copy(strsep(&at, ","));
     } else {
         e->aliases[0] = copy(field[5]);
     }
@@ -129,7 +134,8 @@ struct wm_adapter fake_adapter = {.platform = "fake",
                                   .parse = fake_parse,
                                   .render = fake_render,
                                   .request = fake_request,
-                                  .outcome = fake_outcome};
+                                  .outcome = fake_outcome,
+                                  .media = &fake_media};
 
 /* --- the platform behind it ----------------------------------------------------------------------------------- */
 
@@ -153,6 +159,11 @@ static enum wm_status platform_send(void *self, struct wm_http_call *call,
                                     void (*done)(void *arg, const struct wm_http_result *result), void *arg)
 {
     struct platform *p = self;
+    if (strcmp(call->method, "GET") == 0) {
+        platform_picture(p, call->url, done, arg);
+        wm_http_call_free(call);
+        return WM_OK;
+    }
     char *body = strdup(call->body), *at = body;
     wm_http_call_free(call);
     int kind = (int)strtol(strsep(&at, "|"), NULL, 10);

@@ -7,6 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The number of a message: "7", "[picture: 7]", "[picture: could not be loaded] 7". `end` is where its digits end. */
+static int number_of(const char *text, const char **end)
+{
+    static const char *const openings[] = {"[picture: could not be loaded] ", "[picture: "};
+    for (size_t i = 0; i < COUNT(openings); i++)
+        if (strncmp(text, openings[i], strlen(openings[i])) == 0) {
+            text += strlen(openings[i]);
+            break;
+        }
+    char *after;
+    long number = strtol(text, &after, 10);
+    *end = after;
+    return after == text ? -1 : (int)number;
+}
+
 void prove_transcript(const char *dir, const char *contact, int n)
 {
     char path[256];
@@ -31,7 +46,8 @@ void prove_transcript(const char *dir, const char *contact, int n)
             last = "assistant";
             continue;
         }
-        int number = (int)strtol((const char *)sqlite3_column_text(s, 1), NULL, 10);
+        const char *end;
+        int number = number_of((const char *)sqlite3_column_text(s, 1), &end);
         if (number != next)
             fail_msg("%s: message %d where %d belongs", contact, number, next);
         next++;
@@ -53,9 +69,8 @@ void prove_replies(const char *contact, const char *const *replies, size_t n_rep
             fail_msg("%s got '%s'", contact, replies[i]);
         const char *at = replies[i] + 4;
         for (;;) {
-            char *end;
-            long number = strtol(at, &end, 10);
-            if (end == at || number != next)
+            const char *end;
+            if (number_of(at, &end) != next)
                 fail_msg("%s: reply %zu is '%s' where %d belongs", contact, i, replies[i], next);
             next++;
             if (*end != ',')

@@ -1,5 +1,5 @@
 /* proof.h -- what must be true after any accident: every acknowledged message is in the transcript once and in order,
- * and was answered once. Texts of one contact are numbered: 0, 1, 2 ...
+ * and was answered once. Texts of one contact are numbered: 0, 1, 2 ... A picture's number is its caption.
  */
 #ifndef WM_TESTS_SESSIONS_PROOF_H
 #define WM_TESTS_SESSIONS_PROOF_H

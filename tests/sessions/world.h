@@ -3,7 +3,7 @@
  *
  *   body:  kind|id|sender|at|text|more      one event a line; `at` is Unix ms, or +ms from now
  *   kinds: text image echo status read edit stop-free names of sessions/event.h
- *   more:  status: the reference; text: a second id of the sender
+ *   more:  status: the reference; image, sticker: media ids, with commas; text: a second id of the sender
  */
 #ifndef WM_TESTS_SESSIONS_WORLD_H
 #define WM_TESTS_SESSIONS_WORLD_H
@@ -32,6 +32,19 @@ struct sent {
 
 enum { SENT_MAX = 20000 };
 
+/* What the platform answers when a picture is asked for (asked) or fetched. Filled in as it should be; a hook changes it. */
+struct picture {
+    char id[64];
+    bool asked;
+    size_t nth; /* call of its kind, from 1 */
+    int status;
+    bool lost, too_long, hold;
+    char url[256], mime[64], sha256[65]; /* as announced */
+    int64_t bytes;
+    char body[128];
+    size_t len;
+};
+
 struct platform {
     pthread_mutex_t lock;
     struct sent *accepted; /* SENT_MAX */
@@ -41,14 +54,25 @@ struct platform {
     void (*held_done)(void *arg, const struct wm_http_result *result);
     void *held_arg;
     char *held_id;
+    void (*_Atomic picture)(struct picture *p); /* NULL: all pictures come */
+    _Atomic size_t asked, fetched;
+    struct picture late; /* held until platform_release_picture */
+    void (*late_done)(void *arg, const struct wm_http_result *result);
+    void *late_arg;
     const char *log; /* every accepted message is appended to this file, for worlds that get killed */
 };
 
 extern struct wm_adapter fake_adapter; /* tests may change window_ms and caps before opening a world */
+extern const struct wm_adapter_media fake_media;
+
+void platform_picture(struct platform *p, const char *url,
+                      void (*done)(void *arg, const struct wm_http_result *result), void *arg);
+void platform_release_picture(struct platform *p);
 
 /* --- the model ------------------------------------------------------------------------------------------------ */
 
-/* Answers "re: a,b,c" to the messages after its last reply. Text "long:N" gives N parts; see fake_brain.c. */
+/* Answers "re: a,b,c" to the messages after its last reply, with "<id>" for each picture before a text; ids that begin with ~
+ * it keeps to itself. See fake_brain.c. */
 struct model {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -56,7 +80,9 @@ struct model {
     struct thought *first;
     bool stop, hold;              /* hold: think until released or cancelled */
     _Atomic int errors, silences; /* so many next answers are errors, or empty */
-    _Atomic size_t requests, prompts_broken;
+    bool sees;
+    _Atomic int picture_errors; /* so many next answers to prompts with pictures are errors */
+    _Atomic size_t requests, prompts_broken, looks, pictures_last; /* pictures of the last prompt */
     int context;
     struct past *past; /* per owner: what a next prompt must begin with */
 };
