@@ -7,6 +7,7 @@
 
 #include "engine/model.h"
 #include "engine/prompt_json.h"
+#include "engine/ranked.h"
 #include "engine/tokens.h"
 
 struct wm_score; /* a model with room for one sequence, or several equal ones */
@@ -45,16 +46,5 @@ typedef enum wm_status (*wm_score_row)(void *arg, int32_t position, const float 
  * past the context. */
 enum wm_status wm_score_run(struct wm_score *s, const int32_t *ids, int32_t n, int32_t greedy,
                             wm_score_row row, void *arg, struct wm_tokens *out, struct wm_error *err);
-
-/* Log of the sum of exponents, in double: log-probability of id i is logits[i] minus it. */
-double wm_log_sum_exp(const float *logits, int32_t n);
-
-struct wm_ranked {
-    int32_t id;
-    float logit;
-};
-
-/* The k highest, falling; equal logits by rising id. k <= n; takes n log k. */
-void wm_top_k(const float *logits, int32_t n, struct wm_ranked *out, int32_t k);
 
 #endif
