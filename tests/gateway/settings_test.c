@@ -81,6 +81,15 @@ static void each_mistake_is_one_finding_with_its_line(void **state)
          "f:1: error: threads: \"0\" is out of bounds (1 to 1024)"},
         {"model: {path: CMakeLists.txt, backend: gpu}\n",
          "f:1: error: backend: \"gpu\" is none of auto|cpu|cuda|reference"},
+        {"model: {path: CMakeLists.txt, chat_format: chatm}\n",
+         "f:1: error: chat_format: \"chatm\" is none of auto|chatml|llama3|llama4"},
+        {"model: {path: CMakeLists.txt, projector: none.gguf}\n",
+         "f:1: error: there is no projector at none.gguf"},
+        {MODEL "bots:\n  - name: a\n    model:\n      path: none.gguf\n",
+         "f:5: error: there is no model at none.gguf"},
+        {MODEL "bots: [{name: a, model: x}]\n", "f:2: error: model is a single value; write a map"},
+        {MODEL "bots: [{name: a, model: {contxt: 1}}]\n", "f:2: error: unknown key \"contxt\""},
+        {MODEL "media: {max_bytes: 64MiB}\n", "f:2: error: max_bytes: \"64MiB\" is"},
         {MODEL "log: {level: loud}\n", "f:2: error: level: \"loud\" is none of error|warn|info|debug"},
         {MODEL "delivery: {unknown_wait: 60}\n", "f:2: error: unknown_wait: \"60\" is not a duration"},
         {MODEL "bots: [{name: A}]\n", "f:2: error: name: \"A\" is not a name; write a name of 1 to 64"},
@@ -431,6 +440,47 @@ static void the_dangerous_is_taken_with_a_warning(void **state)
 
 /* --- what is taken ------------------------------------------------------------------------------------------------ */
 
+static void a_bots_model_is_its_own_as_far_as_it_says(void **state)
+{
+    (void)state;
+    struct wm_settings *s;
+    struct wm_findings f = {0};
+    const struct wm_settings_model *m;
+    /* the top level's own model is not there, and no bot asks for it */
+    assert_int_equal(
+        parse("model: {path: none.gguf, backend: cpu, context: 1024, threads: 3, chat_format: llama3}\n"
+              "bots:\n"
+              "  - {name: own, model: {path: CMakeLists.txt, context: 2048}}\n"
+              "  - {name: seer, model: {path: CMakeLists.txt, projector: CMakeLists.txt}}\n",
+              &s, &f),
+        WM_OK);
+    assert_int_equal(f.errors + f.warnings, 0);
+    m = &s->bots[0].model;
+    assert_non_null(strstr(m->path, "CMakeLists.txt"));
+    assert_int_equal(m->context, 2048);
+    assert_int_equal(m->threads, 3);
+    assert_string_equal(m->backend, "cpu");
+    assert_string_equal(m->chat_format, "auto"); /* llama3 was said of another model */
+    assert_null(m->projector);
+    assert_non_null(strstr(s->bots[1].model.projector, "CMakeLists.txt"));
+    wm_settings_free(s);
+    wm_findings_free(&f);
+
+    assert_int_equal(parse("model: {path: CMakeLists.txt, projector: CMakeLists.txt, chat_format: llama4}\n"
+                           "bots: [{name: a}, {name: b, model: {threads: 7}}]\n",
+                           &s, &f),
+                     WM_OK);
+    for (int i = 0; i < 2; i++) {
+        m = &s->bots[i].model;
+        assert_string_equal(m->path, s->model.path);
+        assert_string_equal(m->projector, s->model.projector);
+        assert_string_equal(m->chat_format, "llama4");
+        assert_int_equal(m->threads, i == 0 ? s->model.threads : 7);
+    }
+    wm_settings_free(s);
+    wm_findings_free(&f);
+}
+
 static void an_empty_file_gives_the_defaults(void **state)
 {
     (void)state;
@@ -450,6 +500,8 @@ static void an_empty_file_gives_the_defaults(void **state)
         assert_true(s->model.threads >= 1);
         assert_int_equal(s->kv.device, 2LL << 30);
         assert_int_equal(s->delivery.unknown_wait_ms, 60000);
+        assert_int_equal(s->media.max_bytes, 16 << 20);
+        assert_string_equal(s->bots[0].model.path, s->model.path);
         assert_string_equal(s->log.level, "info");
         assert_int_equal(s->n_bots, 1);
         assert_string_equal(s->bots[0].name, "default");
@@ -637,6 +689,7 @@ int main(void)
         cmocka_unit_test(a_secret_in_the_file_and_in_a_file_of_its_own_is_refused),
         cmocka_unit_test(a_settings_file_that_others_may_read_and_that_holds_a_secret_is_warned_of),
         cmocka_unit_test(the_dangerous_is_taken_with_a_warning),
+        cmocka_unit_test(a_bots_model_is_its_own_as_far_as_it_says),
         cmocka_unit_test(an_empty_file_gives_the_defaults),
         cmocka_unit_test(a_whole_file_arrives_as_it_was_written),
         cmocka_unit_test(knowledge_is_taken_up_to_its_ceiling_and_refused_past_it),
