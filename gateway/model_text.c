@@ -130,8 +130,12 @@ static void print_vision(const struct wm_vision_arch *v)
         printf("  pictures     none\n");
         return;
     }
-    printf("  pictures     up to %d tiles of %d x %d pixels and one of the whole, %d tokens each\n",
-           v->max_tiles, v->image, v->image, wm_tile_tokens(v));
+    if (v->max_tiles == 1)
+        printf("  pictures     one tile of %d x %d pixels, %d tokens\n", v->image, v->image,
+               wm_tile_tokens(v));
+    else
+        printf("  pictures     up to %d tiles of %d x %d pixels and one of the whole, %d tokens each\n",
+               v->max_tiles, v->image, v->image, wm_tile_tokens(v));
     printf("               tower of %d layers of width %d, %d heads, patches of %d x %d\n", v->layers,
            v->width, v->heads, v->patch, v->patch);
 }
