@@ -35,38 +35,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/program.h"
+#include "engine/kv_holding.h"
 
 enum { MIN_BUCKETS = 64, MAX_BUCKETS = 1 << 16 };
 
-struct holding {
-    struct wm_lease lease; /* first: a lease is its holding */
-    size_t local_from;
-    int32_t written[WM_KV_GROUPS];  /* blocks [0, written) of a table have been touched: discarding others
-                                      would be for nothing */
-    struct wm_kv_picture *pictures; /* of the prompt that came last; those past ids.n count for nothing */
-    size_t n_pictures;
-    size_t positions; /* while leased */
-    bool leased, forgotten;
-    struct holding *chain;         /* next with the same hash of owner */
-    struct holding *older, *newer; /* residents by last use */
-};
-
-struct pool {
-    int32_t n_blocks, n_free, n_resident;
-    int32_t *free; /* [n_free], a stack */
-};
-
-struct wm_kv_cache {
-    struct wm_kv_cache_options options;
-    struct pool pools[WM_KV_GROUPS];
-    uint64_t evicted, ended;
-    struct holding *oldest, *newest;
-    size_t mask;
-    struct holding *buckets[]; /* [mask + 1] */
-};
-
-static enum wm_status new_pool(struct pool *pool, int32_t blocks, struct wm_error *err)
+static enum wm_status new_pool(struct wm_kv_pool *pool, int32_t blocks, struct wm_error *err)
 {
     pool->free = malloc((size_t)blocks * sizeof *pool->free + 1);
     if (!pool->free)
@@ -100,167 +73,14 @@ enum wm_status wm_kv_cache_new(const struct wm_kv_cache_options *options, struct
     return WM_OK;
 }
 
-/* --- places ------------------------------------------------------------------------------------------------------ */
-
-static int64_t blocks_for(int64_t positions)
-{
-    return (positions + WM_KV_BLOCK - 1) / WM_KV_BLOCK;
-}
-
-/* Where the chunk of a position begins. */
-static size_t chunk_start(const struct wm_kv_cache_options *o, size_t position)
-{
-    return o->chunk ? position - position % (size_t)o->chunk : 0;
-}
-
-/* Blocks that positions [from, positions) of a group need at one time; `from` begins a chunk. */
-static int64_t needed(const struct wm_kv_cache_options *o, int group, int64_t from, int64_t positions)
-{
-    if (o->blocks[group] == 0)
-        return 0;
-    if (group == WM_GROUP_GLOBAL)
-        return blocks_for(positions);
-    /* A step reaches from the beginning of its chunk to `reach` positions past what is done, wherever that lies in a
-     * block. */
-    int64_t window = (o->chunk - 1 + o->reach + WM_KV_BLOCK - 2) / WM_KV_BLOCK + 1;
-    int64_t rest = blocks_for(positions) - from / WM_KV_BLOCK;
-    return rest < window ? rest : window;
-}
-
-int64_t wm_kv_cache_most_blocks(const struct wm_kv_cache_options *options, int group, int64_t positions)
-{
-    return needed(options, group, 0, positions);
-}
-
-/* --- holdings ---------------------------------------------------------------------------------------------------- */
-
-static struct holding **bucket_of(const struct wm_kv_cache *c, uint64_t owner)
-{
-    return (struct holding **)&c->buckets[(owner * 0x9e3779b97f4a7c15u >> 32) & c->mask];
-}
-
-static struct holding *find(const struct wm_kv_cache *c, uint64_t owner)
-{
-    struct holding *h = owner ? *bucket_of(c, owner) : NULL;
-    while (h && h->lease.owner != owner)
-        h = h->chain;
-    return h;
-}
-
-static int32_t held(const struct holding *h)
-{
-    return h->lease.table[WM_GROUP_GLOBAL].n + h->lease.table[WM_GROUP_LOCAL].n;
-}
-
-/* Its blocks come within, or out of, the reach of eviction. */
-static void count_resident(struct wm_kv_cache *c, const struct holding *h, int sign)
-{
-    for (int g = 0; g < WM_KV_GROUPS; g++)
-        c->pools[g].n_resident += sign * h->lease.table[g].n;
-}
-
-static void unlink_resident(struct wm_kv_cache *c, struct holding *h)
-{
-    *(h->older ? &h->older->newer : &c->oldest) = h->newer;
-    *(h->newer ? &h->newer->older : &c->newest) = h->older;
-    h->older = h->newer = NULL;
-    count_resident(c, h, -1);
-}
-
-static void link_newest(struct wm_kv_cache *c, struct holding *h)
-{
-    h->older = c->newest;
-    *(c->newest ? &c->newest->newer : &c->oldest) = h;
-    c->newest = h;
-    count_resident(c, h, 1);
-}
-
-/* Gives the blocks of a table past the first `keep` to the free list. */
-static void drop_tail(struct wm_kv_cache *c, struct holding *h, int group, int64_t keep, bool discard)
-{
-    struct wm_kv_table *table = &h->lease.table[group];
-    struct pool *pool = &c->pools[group];
-    while (table->n > keep) {
-        int32_t at = --table->n, block = table->blocks[at];
-        pool->free[pool->n_free++] = block;
-        if (discard && c->options.discard && at < h->written[group])
-            c->options.discard(c->options.arg, group, block);
-    }
-    if (h->written[group] > table->n)
-        h->written[group] = table->n;
-}
-
-/* Only the first `n` tokens stay, or fewer, where the sequence could not go on behind them (3); and no blocks but theirs. */
-static void shorten(struct wm_kv_cache *c, struct holding *h, size_t n, bool discard)
-{
-    if (n < h->local_from)
-        n = h->local_from = chunk_start(&c->options, n);
-    struct wm_kv_table *local = &h->lease.table[WM_GROUP_LOCAL];
-    int64_t blocks = blocks_for((int64_t)n);
-    h->lease.ids.n = n;
-    drop_tail(c, h, WM_GROUP_GLOBAL, blocks, discard);
-    drop_tail(c, h, WM_GROUP_LOCAL, n == h->local_from ? 0 : blocks - local->first, discard);
-    if (local->n == 0)
-        local->first = (int64_t)h->local_from / WM_KV_BLOCK;
-}
-
-static void reverse(int32_t *a, int64_t n)
-{
-    for (int64_t i = 0; i < n / 2; i++) {
-        int32_t t = a[i];
-        a[i] = a[n - 1 - i];
-        a[n - 1 - i] = t;
-    }
-}
-
-/* A chunk may have ended: its blocks move to the back of the window, and what is no longer needed there is freed. */
-static void slide(struct wm_kv_cache *c, struct holding *h)
-{
-    size_t from = chunk_start(&c->options, h->lease.ids.n);
-    struct wm_kv_table *local = &h->lease.table[WM_GROUP_LOCAL];
-    int64_t ended = (int64_t)from / WM_KV_BLOCK - local->first;
-    if (from == h->local_from)
-        return;
-    h->local_from = from;
-    if (ended <= 0 || local->n == 0)
-        return;
-    assert(ended <= local->n);
-    reverse(local->blocks, ended);
-    reverse(local->blocks + ended, local->n - ended);
-    reverse(local->blocks, local->n);
-    local->first += ended;
-    h->written[WM_GROUP_LOCAL] = local->n;
-    c->ended += (uint64_t)ended;
-    drop_tail(c, h, WM_GROUP_LOCAL, needed(&c->options, WM_GROUP_LOCAL, (int64_t)from, (int64_t)h->positions),
-              true);
-}
-
-/* Of a holding that is neither resident nor running any more. */
-static void destroy(struct wm_kv_cache *c, struct holding *h, bool discard)
-{
-    for (int g = 0; g < WM_KV_GROUPS; g++) {
-        drop_tail(c, h, g, 0, discard);
-        free(h->lease.table[g].blocks);
-    }
-    if (h->lease.owner) {
-        struct holding **at = bucket_of(c, h->lease.owner);
-        while (*at != h)
-            at = &(*at)->chain;
-        *at = h->chain;
-    }
-    wm_tokens_free(&h->lease.ids);
-    free(h->pictures);
-    free(h);
-}
-
 void wm_kv_cache_free(struct wm_kv_cache *c)
 {
     if (!c)
         return;
     while (c->oldest) {
-        struct holding *h = c->oldest;
-        unlink_resident(c, h);
-        destroy(c, h, false);
+        struct wm_kv_holding *h = c->oldest;
+        wm_kv_unlink_resident(c, h);
+        wm_kv_destroy_holding(c, h, false);
     }
     for (int g = 0; g < WM_KV_GROUPS; g++) {
         assert(c->pools[g].n_free == c->pools[g].n_blocks);
@@ -269,10 +89,15 @@ void wm_kv_cache_free(struct wm_kv_cache *c)
     free(c);
 }
 
+int64_t wm_kv_cache_most_blocks(const struct wm_kv_cache_options *options, int group, int64_t positions)
+{
+    return wm_kv_needed(options, group, 0, positions);
+}
+
 /* --- eviction ---------------------------------------------------------------------------------------------------- */
 
 /* Tokens that a resident may keep if it must give `lacking` blocks of one group, as far as it has them. */
-static size_t tokens_left(const struct holding *h, int group, int64_t lacking)
+static size_t tokens_left(const struct wm_kv_holding *h, int group, int64_t lacking)
 {
     const struct wm_kv_table *t = &h->lease.table[group];
     if (lacking <= 0 || t->n == 0)
@@ -283,28 +108,34 @@ static size_t tokens_left(const struct holding *h, int group, int64_t lacking)
     return group == WM_GROUP_LOCAL && tokens < h->local_from ? h->local_from : tokens;
 }
 
+static bool lacks(const struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS])
+{
+    return c->pools[WM_GROUP_GLOBAL].n_free < wanted[WM_GROUP_GLOBAL] ||
+           c->pools[WM_GROUP_LOCAL].n_free < wanted[WM_GROUP_LOCAL];
+}
+
 /* Residents lose blocks, longest unused first, until `wanted` are free in each group. The caller knows that there are enough. Their
  * blocks are about to be written again, so nothing is discarded. */
 static void evict(struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS])
 {
-    struct holding *next;
-    for (struct holding *h = c->oldest; h; h = next) {
+    struct wm_kv_holding *next;
+    for (struct wm_kv_holding *h = c->oldest; h && lacks(c, wanted); h = next) {
         next = h->newer;
         size_t keep = h->lease.ids.n;
-        int32_t had = held(h);
+        int32_t had = wm_kv_held_blocks(h);
         for (int g = 0; g < WM_KV_GROUPS; g++) {
             size_t left = tokens_left(h, g, wanted[g] - c->pools[g].n_free);
             keep = left < keep ? left : keep;
         }
         if (keep == h->lease.ids.n)
             continue; /* it has nothing that is lacking */
-        count_resident(c, h, -1);
-        shorten(c, h, keep, false);
-        count_resident(c, h, 1);
-        c->evicted += (uint64_t)(had - held(h));
-        if (held(h) == 0) {
-            unlink_resident(c, h);
-            destroy(c, h, false);
+        wm_kv_count_resident(c, h, -1);
+        wm_kv_shorten(c, h, keep, false);
+        wm_kv_count_resident(c, h, 1);
+        c->evicted += (uint64_t)(had - wm_kv_held_blocks(h));
+        if (wm_kv_held_blocks(h) == 0) {
+            wm_kv_unlink_resident(c, h);
+            wm_kv_destroy_holding(c, h, false);
         }
     }
 }
@@ -312,7 +143,7 @@ static void evict(struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS])
 /* --- leases ------------------------------------------------------------------------------------------------------ */
 
 /* Tokens of the prompt that the holding has: equal ids, and equal pictures behind them. */
-static size_t equal_prefix(const struct holding *h, const struct wm_kv_ask *ask)
+static size_t equal_prefix(const struct wm_kv_holding *h, const struct wm_kv_ask *ask)
 {
     size_t n = 0;
     while (n < h->lease.ids.n && n < ask->n && h->lease.ids.ids[n] == ask->ids[n])
@@ -327,27 +158,14 @@ static size_t equal_prefix(const struct holding *h, const struct wm_kv_ask *ask)
     return n;
 }
 
-static struct holding *new_holding(struct wm_kv_cache *c, uint64_t owner)
-{
-    struct holding *h = calloc(1, sizeof *h);
-    if (!h)
-        return NULL;
-    h->lease.owner = owner;
-    if (owner) {
-        h->chain = *bucket_of(c, owner);
-        *bucket_of(c, owner) = h;
-    }
-    return h;
-}
-
 /* Memory for a lease, taken before anything changes. */
 struct room {
     int32_t *blocks[WM_KV_GROUPS];
     struct wm_kv_picture *pictures;
 };
 
-static bool new_room(const struct holding *h, const int64_t wanted[WM_KV_GROUPS], const struct wm_kv_ask *ask,
-                     struct room *out)
+static bool new_room(const struct wm_kv_holding *h, const int64_t wanted[WM_KV_GROUPS],
+                     const struct wm_kv_ask *ask, struct room *out)
 {
     bool ok = true;
     for (int g = 0; g < WM_KV_GROUPS; g++) {
@@ -367,7 +185,7 @@ static void free_room(struct room *room)
 }
 
 /* The holding's tables and pictures move to the new room. */
-static void move_in(struct holding *h, const struct room *room, const struct wm_kv_ask *ask)
+static void move_in(struct wm_kv_holding *h, const struct room *room, const struct wm_kv_ask *ask)
 {
     for (int g = 0; g < WM_KV_GROUPS; g++) {
         struct wm_kv_table *t = &h->lease.table[g];
@@ -383,7 +201,7 @@ static void move_in(struct holding *h, const struct room *room, const struct wm_
         memcpy(h->pictures, ask->pictures, ask->n_pictures * sizeof *h->pictures);
 }
 
-static void fill(struct wm_kv_cache *c, struct holding *h, const int64_t wanted[WM_KV_GROUPS])
+static void fill(struct wm_kv_cache *c, struct wm_kv_holding *h, const int64_t wanted[WM_KV_GROUPS])
 {
     int64_t lacking[WM_KV_GROUPS];
     for (int g = 0; g < WM_KV_GROUPS; g++)
@@ -396,34 +214,34 @@ static void fill(struct wm_kv_cache *c, struct holding *h, const int64_t wanted[
 
 enum wm_status wm_kv_cache_lease(struct wm_kv_cache *c, const struct wm_kv_ask *ask, struct wm_lease **out)
 {
-    struct holding *h = find(c, ask->owner);
+    struct wm_kv_holding *h = wm_kv_find_holding(c, ask->owner);
     if (h && h->leased)
         return WM_EEXIST;
     size_t same = h ? equal_prefix(h, ask) : 0;
     same = same < ask->most ? same : ask->most;
-    size_t from = chunk_start(&c->options, same);
+    size_t from = wm_kv_chunk_start(&c->options, same);
     if (h && from < h->local_from)
         same = from;
     int64_t wanted[WM_KV_GROUPS];
     for (int g = 0; g < WM_KV_GROUPS; g++) {
-        wanted[g] = needed(&c->options, g, (int64_t)from, (int64_t)ask->positions);
+        wanted[g] = wm_kv_needed(&c->options, g, (int64_t)from, (int64_t)ask->positions);
         if (wanted[g] > c->pools[g].n_blocks)
             return WM_ELIMIT;
         if (wanted[g] > c->pools[g].n_free + c->pools[g].n_resident) /* the owner's own are among these */
             return WM_EAGAIN;
     }
     struct room room;
-    if (!new_room(h, wanted, ask, &room) || (!h && !(h = new_holding(c, ask->owner)))) {
+    if (!new_room(h, wanted, ask, &room) || (!h && !(h = wm_kv_new_holding(c, ask->owner)))) {
         free_room(&room);
         return WM_ENOMEM;
     }
     if (h->older || h->newer || c->oldest == h)
-        unlink_resident(c, h); /* no longer in reach of evict */
+        wm_kv_unlink_resident(c, h); /* no longer in reach of evict */
     h->leased = true;
     h->positions = ask->positions;
     move_in(h, &room, ask);
-    shorten(c, h, same, true);
-    slide(c, h);
+    wm_kv_shorten(c, h, same, true);
+    wm_kv_slide(c, h);
     fill(c, h, wanted);
     *out = &h->lease;
     return WM_OK;
@@ -431,52 +249,52 @@ enum wm_status wm_kv_cache_lease(struct wm_kv_cache *c, const struct wm_kv_ask *
 
 enum wm_status wm_kv_cache_wrote(struct wm_kv_cache *c, struct wm_lease *lease, const int32_t *ids, size_t n)
 {
-    struct holding *h = (struct holding *)lease;
+    struct wm_kv_holding *h = (struct wm_kv_holding *)lease;
     enum wm_status st = wm_tokens_add(&lease->ids, ids, n);
-    int64_t end = blocks_for((int64_t)lease->ids.n);
+    int64_t end = wm_kv_blocks_for((int64_t)lease->ids.n);
     for (int g = 0; g < WM_KV_GROUPS; g++) {
         const struct wm_kv_table *t = &lease->table[g];
         assert(c->options.blocks[g] == 0 || end - t->first <= t->n);
         if (end - t->first > h->written[g] && t->n)
             h->written[g] = (int32_t)(end - t->first);
     }
-    slide(c, h);
+    wm_kv_slide(c, h);
     return st;
 }
 
 void wm_kv_cache_return(struct wm_kv_cache *c, struct wm_lease *lease, bool keep)
 {
-    struct holding *h = (struct holding *)lease;
+    struct wm_kv_holding *h = (struct wm_kv_holding *)lease;
     h->leased = false;
-    shorten(c, h, lease->ids.n, true); /* the reserve goes back */
-    if (keep && lease->owner && !h->forgotten && held(h))
-        link_newest(c, h);
+    wm_kv_shorten(c, h, lease->ids.n, true); /* the reserve goes back */
+    if (keep && lease->owner && !h->forgotten && wm_kv_held_blocks(h))
+        wm_kv_link_newest(c, h);
     else
-        destroy(c, h, true);
+        wm_kv_destroy_holding(c, h, true);
 }
 
 void wm_kv_cache_forget(struct wm_kv_cache *c, uint64_t owner)
 {
-    struct holding *h = find(c, owner);
+    struct wm_kv_holding *h = wm_kv_find_holding(c, owner);
     if (!h)
         return;
     if (h->leased) {
         h->forgotten = true;
         return;
     }
-    unlink_resident(c, h);
-    destroy(c, h, true);
+    wm_kv_unlink_resident(c, h);
+    wm_kv_destroy_holding(c, h, true);
 }
 
 bool wm_kv_cache_runs(const struct wm_kv_cache *c, uint64_t owner)
 {
-    const struct holding *h = find(c, owner);
+    const struct wm_kv_holding *h = wm_kv_find_holding(c, owner);
     return h && h->leased;
 }
 
 int32_t wm_kv_cache_blocks_of(const struct wm_kv_cache *c, uint64_t owner, int group)
 {
-    const struct holding *h = find(c, owner);
+    const struct wm_kv_holding *h = wm_kv_find_holding(c, owner);
     return h ? h->lease.table[group].n : 0;
 }
 
