@@ -73,7 +73,7 @@ static bool add_code(struct reader *r, size_t digits, struct wm_buffer *out)
 /* What stands behind a backslash. */
 static bool add_escape(struct reader *r, struct wm_buffer *out)
 {
-    static const char letters[] = "abfnrtv0\\'\"", means[] = "\a\b\f\n\r\t\v\0\\'\"";
+    static const char letters[] = "abfnrtv\\'\"", means[] = "\a\b\f\n\r\t\v\\'\"";
     if (r->at == r->end)
         return false;
     char c = *r->at++;
@@ -97,7 +97,8 @@ static json_t *read_string(struct reader *r)
         char c = *r->at++;
         good = c == '\\' ? add_escape(r, &text) : c != '\n' && wm_buffer_add(&text, &c, 1) == WM_OK;
     }
-    good = good && r->at < r->end;
+    good = good && r->at < r->end &&
+           !(text.len && memchr(text.data, '\0', text.len)); /* JSON readers refuse NUL */
     r->at += good;
     json_t *value =
         good ? json_stringn(text.data ? text.data : "", text.len) : NULL; /* NULL too for ill-formed UTF-8 */

@@ -49,6 +49,7 @@ static const struct {
     {"[a(x=1.2.3)]", NULL},
     {"[a(x=1e999)]", NULL},
     {"[a(x='\\xff')]", "a{\"x\": \"\xc3\xbf\"};"},
+    {"[a(x='\\x00')]", NULL},
     {"[a(x='\xff')]", NULL}, /* not UTF-8 */
     {"[a(x={1: 2})]", NULL},
     {"{\"name\": \"a\"}", NULL},
