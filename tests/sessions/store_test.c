@@ -87,6 +87,27 @@ static void a_store_of_a_newer_wingman_is_refused_and_left_alone(void **state)
     world_free(w);
 }
 
+static void a_store_from_before_pictures_goes_on(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    world_post(w, "text|m1|ana|+0|one");
+    assert_true(world_wait_sent(w, 1));
+    assert_true(world_wait_idle(w));
+    world_close(w, 1000);
+    run_sql(w, "DROP TABLE media");
+    run_sql(w, "DROP TABLE row_media");
+    run_sql(w, "ALTER TABLE transcript DROP COLUMN pictures");
+    run_sql(w, "PRAGMA user_version = 1");
+    world_open(w);
+    assert_int_equal(world_number(w, "PRAGMA user_version"), 2);
+    world_post(w, "image|m2|ana|+0|my cat|cat\ntext|m3|ana|+1|two");
+    assert_true(world_wait_sent(w, 2));
+    assert_string_equal(world_sent(w, 1), "re: [picture: my cat],two");
+    assert_int_equal(w->model.prompts_broken, 0); /* what was said before is the same prefix */
+    world_free(w);
+}
+
 static void a_file_that_is_no_store_is_refused(void **state)
 {
     (void)state;
@@ -245,6 +266,7 @@ int main(void)
         cmocka_unit_test(the_folder_and_the_store_are_private),
         cmocka_unit_test(a_folder_that_cannot_be_used_is_a_sentence),
         cmocka_unit_test(a_store_of_a_newer_wingman_is_refused_and_left_alone),
+        cmocka_unit_test(a_store_from_before_pictures_goes_on),
         cmocka_unit_test(a_file_that_is_no_store_is_refused),
         cmocka_unit_test(a_body_past_the_bound_is_refused_and_stays_the_callers),
         cmocka_unit_test(a_flood_is_read_back_from_disk_in_order),
