@@ -12,11 +12,11 @@ const char *wm_family_name(enum wm_family family)
     return family == WM_FAMILY_LLAMA4 ? "llama4" : "llama";
 }
 
-/* --- rope ------------------------------------------------------------------------------------------------------------ */
+/* --- rope ----------------------------------------------------------------------------------------------- */
 
-/* The rule of Llama 3.1 (source: Meta's model.py, apply_scaling): pairs that turn more than `high` times over the first training's
- * context keep their speed, those that turn less than `low` times become `factor` times slower, those between are blended. With
- * low == high (Scout) nothing lies between. */
+/* The rule of Llama 3.1 (source: Meta's model.py, apply_scaling): pairs that turn more than `high` times over
+ * the first training's context keep their speed, those that turn less than `low` times become `factor` times
+ * slower, those between are blended. With low == high (Scout) nothing lies between. */
 static double scaled_llama3(double freq, const struct wm_rope_scaling *s)
 {
     double turns = s->original * freq / (2 * M_PI);
@@ -40,7 +40,7 @@ void wm_arch_rope(struct wm_arch *a, const struct wm_rope_scaling *scaling)
     }
 }
 
-/* --- checks ---------------------------------------------------------------------------------------------------------- */
+/* --- checks --------------------------------------------------------------------------------------------- */
 
 static enum wm_status check_layers(const char *name, const struct wm_arch *a, struct wm_error *err)
 {
@@ -105,7 +105,7 @@ enum wm_status wm_arch_check(const char *name, const struct wm_arch *a, struct w
     return st == WM_OK ? check_total(name, a, err) : st;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_folder(const struct wm_model_file *f, struct wm_arch *out, struct wm_error *err)
 {

@@ -1,8 +1,8 @@
 /* arch.h -- what a model is made of, in one form, whoever wrote its files.
  *
- * A GGUF keeps its sizes under keys, a Hugging Face folder in config.json; some say what others leave to the reader.
- * wm_arch_read turns either into struct wm_arch, checked: every number within its limits, every sum that follows within 63
- * bits, no contradiction. Programs, plans and tools look at this and at nothing else.
+ * A GGUF keeps its sizes under keys, a Hugging Face folder in config.json; some say what others leave to the
+ * reader. wm_arch_read turns either into struct wm_arch, checked: every number within its limits, every sum
+ * that follows within 63 bits, no contradiction. Programs, plans and tools look at this and at nothing else.
  */
 #ifndef WM_ENGINE_ARCH_H
 #define WM_ENGINE_ARCH_H
@@ -28,7 +28,8 @@ enum {
 
 enum wm_family { WM_FAMILY_LLAMA, WM_FAMILY_LLAMA4 };
 
-/* The vision tower; layers is 0 when the model has none. Square tiles of image x image pixels in patches of patch x patch. */
+/* The vision tower; layers is 0 when the model has none. Square tiles of image x image pixels in patches of
+ * patch x patch. */
 struct wm_vision_arch {
     int32_t layers, width, heads,
         hidden; /* width is a multiple of heads; a head is rotated whole: a multiple of 4 */
@@ -67,8 +68,8 @@ static inline int32_t wm_tile_tokens(const struct wm_vision_arch *v)
     return side * side;
 }
 
-/* Reads and checks the architecture of a text model with, or (`projector` not NULL) beside, its vision tower. WM_EFORMAT,
- * WM_EUNSUPPORTED: one sentence naming file and key. Reads no weights. Any thread. */
+/* Reads and checks the architecture of a text model with, or (`projector` not NULL) beside, its vision tower.
+ * WM_EFORMAT, WM_EUNSUPPORTED: one sentence naming file and key. Reads no weights. Any thread. */
 enum wm_status wm_arch_read(const struct wm_model_file *f, const struct wm_model_file *projector,
                             struct wm_arch *out, struct wm_error *err);
 

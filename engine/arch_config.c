@@ -1,16 +1,19 @@
 /* arch_config.c -- the architecture from a Hugging Face config.json; its vision tower: arch_config_vision.c.
  *
- * WHY     The same model is written in several ways: the joint model keeps its text under text_config, the text model alone at the top;
- *         transformers 5 writes rope_parameters where 4 wrote rope_theta and rope_scaling; lists of layers stand in for intervals; and
- *         what equals the class's default may be absent.
+ * WHY     The same model is written in several ways: the joint model keeps its text under text_config, the
+ *         text model alone at the top; transformers 5 writes rope_parameters where 4 wrote rope_theta and
+ *         rope_scaling; lists of layers stand in for intervals; and what equals the class's default may be absent.
  *
- * HOW     Each reader below takes one group of keys. The sizes without which there is no model must be there; the rest falls back
- *         to the defaults of transformers' Llama4TextConfig and LlamaConfig (source: configuration_llama4.py).
+ * HOW     Each reader below takes one group of keys. The sizes without which there is no model must be there;
+ *         the rest falls back to the defaults of transformers' Llama4TextConfig and LlamaConfig (source:
+ *         configuration_llama4.py).
  *
- * TRAPS   no_rope_layers[i] == 1 means that layer i *uses* rope. intermediate_size is the experts', intermediate_size_mlp the dense
- *         layers'. Checkpoints of llama rotate halves of a head, those of llama4 adjacent pairs.
+ * TRAPS   no_rope_layers[i] == 1 means that layer i *uses* rope. intermediate_size is the experts',
+ *         intermediate_size_mlp the dense layers'. Checkpoints of llama rotate halves of a head, those of
+ *         llama4 adjacent pairs.
  *
- * LIMITS  Llama4ForConditionalGeneration, Llama4ForCausalLM, LlamaForCausalLM. Rope: none, linear, llama3. No biases in the text model.
+ * LIMITS  Llama4ForConditionalGeneration, Llama4ForCausalLM, LlamaForCausalLM. Rope: none, linear, llama3. No
+ *         biases in the text model.
  */
 #include <string.h>
 
@@ -35,7 +38,7 @@ static bool is_null(const struct wm_config *c, const char *key)
     return json_is_null(json_object_get(c->object, key));
 }
 
-/* --- rope ------------------------------------------------------------------------------------------------------------ */
+/* --- rope ----------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_rope_rule(const struct wm_config *rope, struct wm_rope_scaling *s)
 {
@@ -85,7 +88,7 @@ static enum wm_status read_rope(const struct wm_config *text, double default_bas
     return st;
 }
 
-/* --- the text model --------------------------------------------------------------------------------------------------- */
+/* --- the text model ------------------------------------------------------------------------------------- */
 
 static enum wm_status read_sizes(const struct wm_config *c, int32_t kv_heads, int32_t head_dim,
                                  int32_t context, struct wm_arch *a)
@@ -283,7 +286,7 @@ static enum wm_status read_llama4_text(const struct wm_config *c, struct wm_arch
     return st == WM_OK ? read_rope(c, llama4_rope_base, a) : st;
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------------------ */
 
 /* What the config calls itself: the first of `architectures`, or model_type. */
 static enum wm_status read_class(const struct wm_config *c, const char **out)

@@ -1,7 +1,8 @@
-/* arch_config_vision.c -- the vision tower from the vision_config of a Hugging Face config.json, and how pictures are cut into its tiles
- * from preprocessor_config.json.
+/* arch_config_vision.c -- the vision tower from the vision_config of a Hugging Face config.json, and how
+ * pictures are cut into its tiles from preprocessor_config.json.
  *
- * Sizes must be there: the defaults of transformers' class are of no model that was released (source: configuration_llama4.py).
+ * Sizes must be there: the defaults of transformers' class are of no model that was released (source:
+ * configuration_llama4.py).
  */
 #include <math.h>
 

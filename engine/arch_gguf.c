@@ -1,13 +1,16 @@
 /* arch_gguf.c -- the architecture of a text model from the keys of its GGUF.
  *
- * WHY     For llama4 a converter writes sizes only. QK norm, the layers without rope, the chunk and the temperature are constants
- *         in llama.cpp's code, hung on the name of the architecture and the number of experts (source: llama.cpp,
- *         src/models/llama4.cpp). We take the same defaults and let a key that says otherwise win: use_qk_norm and
- *         attention.chunk_size as Ollama names them, attention.temperature_length and _scale as llama.cpp does elsewhere.
+ * WHY     For llama4 a converter writes sizes only. QK norm, the layers without rope, the chunk and the
+ *         temperature are constants in llama.cpp's code, hung on the name of the architecture and the number
+ *         of experts (source: llama.cpp, src/models/llama4.cpp). We take the same defaults and let a key that
+ *         says otherwise win: use_qk_norm and attention.chunk_size as Ollama names them,
+ *         attention.temperature_length and _scale as llama.cpp does elsewhere.
  *
- * ALWAYS  q and k are rotated in adjacent pairs: converters have permuted the rows where a checkpoint had them in halves.
+ * ALWAYS  q and k are rotated in adjacent pairs: converters have permuted the rows where a checkpoint had
+ *         them in halves.
  *
- * LIMITS  A head is rotated whole. Scaling of rope: none, linear, or the divisors of rope_freqs.weight (Llama 3 and Scout).
+ * LIMITS  A head is rotated whole. Scaling of rope: none, linear, or the divisors of rope_freqs.weight (Llama
+ *         3 and Scout).
  */
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +83,7 @@ static enum wm_status read_family(const struct wm_model_file *f, enum wm_family 
                      name);
 }
 
-/* --- sizes ----------------------------------------------------------------------------------------------------------- */
+/* --- sizes ---------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_vocabulary(struct keys *k, struct wm_arch *a)
 {
@@ -123,7 +126,7 @@ static enum wm_status read_sizes(struct keys *k, struct wm_arch *a)
     return st;
 }
 
-/* --- rope ------------------------------------------------------------------------------------------------------------ */
+/* --- rope ----------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_rope_rule(struct keys *k, struct wm_rope_scaling *s)
 {
@@ -176,7 +179,7 @@ static enum wm_status read_rope(struct keys *k, struct wm_arch *a)
     return wm_model_file_tensor(k->f, "rope_freqs.weight") ? divide(k->f, a, k->err) : WM_OK;
 }
 
-/* --- llama4 ---------------------------------------------------------------------------------------------------------- */
+/* --- llama4 --------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_experts(struct keys *k, struct wm_arch *a)
 {

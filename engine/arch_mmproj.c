@@ -1,7 +1,9 @@
-/* arch_mmproj.c -- the vision tower of a GGUF of its own, as llama.cpp's converter writes it (general.architecture clip).
+/* arch_mmproj.c -- the vision tower of a GGUF of its own, as llama.cpp's converter writes it
+ * (general.architecture clip).
  *
- * The widths of the adapter are no keys: they are read off its tensors. What llama.cpp's own reader assumes is checked where the file
- * says it (source: llama.cpp, conversion/llama4.py): pictures are normalised with mean and deviation 0.5, GELU, rope base 10000.
+ * The widths of the adapter are no keys: they are read off its tensors. What llama.cpp's own reader assumes
+ * is checked where the file says it (source: llama.cpp, conversion/llama4.py): pictures are normalised with
+ * mean and deviation 0.5, GELU, rope base 10000.
  */
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* arch_parts.h -- what the readers of architectures (arch_gguf.c, arch_mmproj.c, arch_config*.c) share; arch.c calls them. */
+/* arch_parts.h -- what the readers of architectures (arch_gguf.c, arch_mmproj.c, arch_config*.c) share;
+ * arch.c calls them. */
 #ifndef WM_ENGINE_ARCH_PARTS_H
 #define WM_ENGINE_ARCH_PARTS_H
 

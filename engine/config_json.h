@@ -1,4 +1,5 @@
-/* config_json.h -- values of a config.json, each checked for kind and range, each failure a sentence with the key's path.
+/* config_json.h -- values of a config.json, each checked for kind and range, each failure a sentence with the
+ * key's path.
  *
  * A null counts as absent, as transformers treats it. Caller's thread.
  */
@@ -31,8 +32,8 @@ const json_t *wm_config_get(const struct wm_config *c, const char *key);
 enum wm_status wm_config_part(const struct wm_config *c, const char *key, const char *path,
                               struct wm_config *out);
 
-/* A number within [min, max]; `fallback` when it is absent, or, when `fallback` lies outside, a sentence that it is missing. A real
- * without a fraction (8.0) is a whole number too: Python's programs write them so. */
+/* A number within [min, max]; `fallback` when it is absent, or, when `fallback` lies outside, a sentence that
+ * it is missing. A real without a fraction (8.0) is a whole number too: Python's programs write them so. */
 enum wm_status wm_config_int(const struct wm_config *c, const char *key, int64_t min, int64_t max,
                              int64_t fallback, int64_t *out);
 enum wm_status wm_config_size(const struct wm_config *c, const char *key, int32_t min, int32_t max,

@@ -1,13 +1,13 @@
 /* gguf.c -- reads a GGUF container (version 2 and 3) that may be cut, broken or hostile.
  *
- * WHY     Model files come from strangers. Every published reader has had its heap overflow from a count, a length or
- *         a product of dimensions that was believed.
+ * WHY     Model files come from strangers. Every published reader has had its heap overflow from a count, a
+ *         length or a product of dimensions that was believed.
  *
- * HOW     One pass with a reader that holds [at, end) and refuses to step past it. A count is compared with what the rest of
- *         the file could hold before anything is allocated, so memory is bounded by the file's size; arrays are stepped
- *         over once, checked, and kept as pointers into the mapping. Dimensions multiply with overflow checks, and
- *         a tensor's range is checked against the data section and
- *         against the others'.
+ * HOW     One pass with a reader that holds [at, end) and refuses to step past it. A count is compared with
+ *         what the rest of the file could hold before anything is allocated, so memory is bounded by the
+ *         file's size; arrays are stepped over once, checked, and kept as pointers into the mapping.
+ *         Dimensions multiply with overflow checks, and a tensor's range is checked against the data section
+ *         and against the others'.
  *
  *           magic, version, n tensors, n pairs | pairs | tensor infos | padding | data
  *
@@ -15,8 +15,9 @@
  *         (2) Keys and tensor names are printable ASCII, so that a sentence may hold them.
  *         (3) No key and no tensor name comes twice (wm_contents_index looks after sorting).
  *
- * LIMITS  2^16 pairs, 2^20 tensors, 4 dimensions, names of 255 bytes, no arrays of arrays (nothing writes them). Big-endian
- *         files are refused by name. A tensor of a type that we cannot read stays in the list with bytes = 0.
+ * LIMITS  2^16 pairs, 2^20 tensors, 4 dimensions, names of 255 bytes, no arrays of arrays (nothing writes
+ *         them). Big-endian files are refused by name. A tensor of a type that we cannot read stays in the
+ *         list with bytes = 0.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ enum {
     MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8
 };
 
-/* GGUF's value types. Number, bytes of one element (0: not of fixed size). */
+/* GGUF's value types, by their numbers in the file. */
 enum value_type {
     VALUE_U8,
     VALUE_I8,
@@ -50,6 +51,7 @@ enum value_type {
     VALUE_TYPES
 };
 
+/* Bytes of one; 0: not of fixed size. */
 static const uint8_t scalar_bytes[VALUE_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 struct reader {

@@ -1,8 +1,9 @@
 /* gguf_parts.c -- a GGUF that was split into several files, each with a head of its own.
  *
- * The parts are named NAME-00001-of-00003.gguf and so on. Each says which one it is (split.no, from 0), how many there are
- * (split.count) and how many tensors all of them hold (split.tensors.count); the first has the metadata of the model. A part that
- * is missing, of another model, or given twice would be a model with other weights: all three keys are checked.
+ * The parts are named NAME-00001-of-00003.gguf and so on. Each says which one it is (split.no, from 0), how
+ * many there are (split.count) and how many tensors all of them hold (split.tensors.count); the first has the
+ * metadata of the model. A part that is missing, of another model, or given twice would be a model with other
+ * weights: all three keys are checked.
  */
 #include <stdio.h>
 #include <stdlib.h>

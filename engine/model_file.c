@@ -109,7 +109,7 @@ bool wm_model_file_document(const struct wm_model_file *f, const char *name, con
     return false;
 }
 
-/* --- metadata ------------------------------------------------------------------------------------------------ */
+/* --- metadata ------------------------------------------------------------------------------------------- */
 
 size_t wm_model_file_metas(const struct wm_model_file *f)
 {
@@ -199,7 +199,7 @@ double wm_meta_array_float(const struct wm_meta *meta, uint64_t i)
                                 meta->array.data + i * wm_gguf_scalar_bytes(meta->array.element));
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------------- */
+/* --- tensors -------------------------------------------------------------------------------------------- */
 
 const char *wm_tensor_type_name(uint32_t type)
 {

@@ -1,11 +1,11 @@
 /* model_file.h -- a model as it lies on disk: metadata by key, tensors by name, documents by name.
  *
- * A model is one GGUF file, the parts of a split GGUF, or a Hugging Face folder (safetensors beside config.json). Its files are
- * mapped, never copied; everything handed out is borrowed and lives until wm_model_file_close. Opening reads the heads of the
- * files and nothing else: weights come from disk when they are first used. Each kind of container has a reader (gguf.c,
- * safetensors.c) that checks every byte before it believes it; what comes out of here is inside a mapping. A file that is cut
- * short by somebody *while* it is mapped kills the process (SIGBUS), as with any mapping: replace model files by rename, never
- * in place.
+ * A model is one GGUF file, the parts of a split GGUF, or a Hugging Face folder (safetensors beside
+ * config.json). Its files are mapped, never copied; everything handed out is borrowed and lives until
+ * wm_model_file_close. Opening reads the heads of the files and nothing else: weights come from disk when
+ * they are first used. Each kind of container has a reader (gguf.c, safetensors.c) that checks every byte
+ * before it believes it; what comes out of here is inside a mapping. A file that is cut short by somebody
+ * *while* it is mapped kills the process (SIGBUS), as with any mapping: replace model files by rename, never in place.
  *
  * Any thread, once opened: nothing changes afterwards.
  */
@@ -43,8 +43,8 @@ struct wm_meta {
     };
 };
 
-/* Types of tensors that are no weights themselves, beside those of kernels/types.h: id, number (GGUF's where it has one), name in
- * safetensors, bytes of an element. */
+/* Types of tensors that are no weights themselves, beside those of kernels/types.h: id, number (GGUF's where
+ * it has one), name in safetensors, bytes of an element. */
 #define WM_PLAIN_TYPES(X)                                                                                    \
     X(I8, 24, "I8", 1)                                                                                       \
     X(I16, 25, "I16", 2)                                                                                     \
@@ -85,8 +85,8 @@ struct wm_model_member {
 
 struct wm_model_file;
 
-/* `path` is a GGUF file, any part of a split one, a safetensors file, or a folder. WM_ENOENT, WM_EIO; WM_EFORMAT with what is
- * wrong in which file. */
+/* `path` is a GGUF file, any part of a split one, a safetensors file, or a folder. WM_ENOENT, WM_EIO;
+ * WM_EFORMAT with what is wrong in which file. */
 enum wm_status wm_model_file_open(const char *path, struct wm_model_file **out, struct wm_error *err);
 
 /* As open of one file, from memory that the caller keeps until close. `name` is for the sentences. */
@@ -101,12 +101,12 @@ const char *wm_model_file_name(const struct wm_model_file *f); /* as given to op
 const char *wm_model_file_form(const struct wm_model_file *f); /* "GGUF 3", "safetensors, 50 files" */
 uint64_t wm_model_file_bytes(const struct wm_model_file *f);   /* of all files that hold tensors */
 
-/* The text that lies beside the weights of a folder: config.json, generation_config.json, preprocessor_config.json,
- * tokenizer.json, tokenizer_config.json, tokenizer.model, special_tokens_map.json, chat_template.jinja, chat_template.json.
- * Any bytes, not NUL-terminated. False: there is none (a GGUF has none). */
+/* The text that lies beside the weights of a folder: config.json, generation_config.json,
+ * preprocessor_config.json, tokenizer.json, tokenizer_config.json, tokenizer.model, special_tokens_map.json,
+ * chat_template.jinja, chat_template.json. Any bytes, not NUL-terminated. False: there is none (a GGUF has none). */
 bool wm_model_file_document(const struct wm_model_file *f, const char *name, const char **bytes, size_t *len);
 
-/* --- metadata ------------------------------------------------------------------------------------------------ */
+/* --- metadata ------------------------------------------------------------------------------------------- */
 
 size_t wm_model_file_metas(const struct wm_model_file *f);
 const struct wm_meta *wm_model_file_meta_at(const struct wm_model_file *f,
@@ -136,7 +136,7 @@ int64_t wm_meta_array_int(const struct wm_meta *meta, uint64_t i);
 /* Element i of an array of numbers of any kind, i < count. */
 double wm_meta_array_float(const struct wm_meta *meta, uint64_t i);
 
-/* --- tensors ------------------------------------------------------------------------------------------------- */
+/* --- tensors -------------------------------------------------------------------------------------------- */
 
 /* "BF16", "I32"; NULL for a number that we do not know. */
 const char *wm_tensor_type_name(uint32_t type);

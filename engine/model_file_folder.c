@@ -1,8 +1,9 @@
-/* model_file_folder.c -- a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists, beside
- * the documents that describe the model.
+/* model_file_folder.c -- a Hugging Face folder: model.safetensors, or the shards that
+ * model.safetensors.index.json lists, beside the documents that describe the model.
  *
- * The index says which file holds which tensor. It is checked both ways: each tensor that it names must be in that file, so that a
- * shard of another download is seen here and not in the answers; a tensor that it does not name is left to wm_parts_check.
+ * The index says which file holds which tensor. It is checked both ways: each tensor that it names must be in
+ * that file, so that a shard of another download is seen here and not in the answers; a tensor that it does
+ * not name is left to wm_parts_check.
  *
  * LIMITS  64 MB for a document and for the index, WM_FILE_MAX_PIECES shards, which lie in the folder itself.
  */
@@ -58,7 +59,7 @@ static enum wm_status read_shard(struct wm_model_file *f, const struct wm_source
     return st;
 }
 
-/* --- the index ------------------------------------------------------------------------------------------------------ */
+/* --- the index ------------------------------------------------------------------------------------------ */
 
 static int by_text(const void *a, const void *b)
 {
@@ -151,7 +152,7 @@ static enum wm_status read_shards(struct wm_model_file *f, const struct wm_sourc
     return st == WM_OK ? check_map(f, map, err) : st;
 }
 
-/* --- the folder ------------------------------------------------------------------------------------------------------ */
+/* --- the folder ----------------------------------------------------------------------------------------- */
 
 /* WM_ENOENT: there is no index. */
 static enum wm_status load_index(const struct wm_source *source, json_t **out, struct wm_error *err)

@@ -1,8 +1,9 @@
 /* model_file_open.c -- from a path to the bytes: mapping the files of a model and choosing their reader.
  *
- * The mappings are private and read-only, and nothing is advised: heads are read once from front to back, weights either whole and
- * in order (packing) or row by row (a face that computes in place), and the kernel's own read-ahead serves both. What lies behind
- * the heads is not touched here, so a model of 400 GB opens as fast as a small one.
+ * The mappings are private and read-only, and nothing is advised: heads are read once from front to back,
+ * weights either whole and in order (packing) or row by row (a face that computes in place), and the kernel's
+ * own read-ahead serves both. What lies behind the heads is not touched here, so a model of 400 GB opens as
+ * fast as a small one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 
 #include "engine/model_file_parts.h"
 
-/* --- pieces -------------------------------------------------------------------------------------------------------- */
+/* --- pieces --------------------------------------------------------------------------------------------- */
 
 static enum wm_status map(int fd, const char *path, uint64_t max, struct wm_piece *out, struct wm_error *err)
 {
@@ -106,7 +107,7 @@ enum wm_status wm_model_file_keep(struct wm_model_file *f, struct wm_piece *piec
     return WM_OK;
 }
 
-/* --- models ---------------------------------------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------------------------------------- */
 
 /* "split.count" of what was read, 1 when it is not split. */
 static enum wm_status count_splits(const struct wm_contents *c, const char *name, int64_t *count,

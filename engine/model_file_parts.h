@@ -36,7 +36,7 @@ struct wm_model_file {
     struct wm_contents contents; /* sorted by key and name */
 };
 
-/* --- pieces (model_file_open.c) ---------------------------------------------------------------------------------- */
+/* --- pieces (model_file_open.c) ------------------------------------------------------------------------- */
 
 /* Where the files of a model are looked for: in a folder, or, when that is NULL, in memory. */
 struct wm_source {
@@ -54,7 +54,7 @@ void wm_piece_close(struct wm_piece *p);
 enum wm_status wm_model_file_keep(struct wm_model_file *f, struct wm_piece *piece,
                                   const struct wm_piece **kept, struct wm_error *err);
 
-/* --- contents (model_file.c) --------------------------------------------------------------------------------------- */
+/* --- contents (model_file.c) ---------------------------------------------------------------------------- */
 
 void wm_contents_free(struct wm_contents *c);
 
@@ -65,7 +65,7 @@ enum wm_status wm_contents_index(struct wm_contents *c, const char *name, struct
 enum wm_status wm_contents_add_tensors(struct wm_contents *to, struct wm_contents *from,
                                        struct wm_error *err);
 
-/* --- containers ------------------------------------------------------------------------------------------------------ */
+/* --- containers ----------------------------------------------------------------------------------------- */
 
 /* Reads one GGUF file into *out, which is empty. On failure the caller frees what is there. */
 enum wm_status wm_gguf_read(const struct wm_piece *piece, struct wm_contents *out, uint32_t *version,

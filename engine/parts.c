@@ -1,9 +1,9 @@
 /* parts.c -- see parts.h. From a part to the tensor that holds it, and to the matrix within the tensor.
  *
- * HOW     A table for each kind of container (parts_names.c) gives a part's name and how it lies in its tensor. The tensor's shape
- *         must be exactly the one that the architecture asks for; then place, stride and order follow from it. Whether a matrix is
- *         quantised, and how, is decided tensor by tensor, by its type and by what lies beside it (parts_scales.c), never by a list
- *         in a config.
+ * HOW     A table for each kind of container (parts_names.c) gives a part's name and how it lies in its
+ *         tensor. The tensor's shape must be exactly the one that the architecture asks for; then place,
+ *         stride and order follow from it. Whether a matrix is quantised, and how, is decided tensor by
+ *         tensor, by its type and by what lies beside it (parts_scales.c), never by a list in a config.
  *
  * ALWAYS  A part that is found is wholly inside its tensor.
  */
@@ -50,7 +50,7 @@ static void spell(char name[WM_PART_NAME_BYTES], const char *stem, const char *p
         snprintf(name + n, WM_PART_NAME_BYTES - n, "%s", suffix);
 }
 
-/* --- finding ---------------------------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------------- */
 
 /* Fills `out` for the row of the table; false when its tensor is not there. */
 static bool look(const struct wm_model_file *f, const struct wm_part_place *place, int32_t layer,
@@ -78,7 +78,8 @@ static bool in_family(const struct wm_part_place *place, enum wm_family family)
     return !only || only == (family == WM_FAMILY_LLAMA4 ? WM_AT_LLAMA4 : WM_AT_LLAMA);
 }
 
-/* A part that is not there: the sentence names the tensor that should be. Where experts come one by one, that is this expert's own. */
+/* A part that is not there: the sentence names the tensor that should be. Where experts come one by one, that
+ * is this expert's own. */
 static enum wm_status missing(const struct wm_model_file *f, const struct wm_part_place *place, int32_t layer,
                               int32_t expert, const char *suffix, struct wm_error *err)
 {
@@ -108,7 +109,7 @@ static enum wm_status find(const struct wm_parts *p, enum wm_part part, int32_t 
     return missing(f, first, layer, expert, first->at & WM_AT_BARE ? "" : ".weight", err);
 }
 
-/* --- shape and place ----------------------------------------------------------------------------------------------------- */
+/* --- shape and place ------------------------------------------------------------------------------------ */
 
 /* In the order in which the container itself writes dimensions. */
 static const char *show_shape(char text[SHAPE_BYTES], bool reversed, int n, const int64_t *dims)
@@ -211,7 +212,7 @@ enum wm_status wm_part_matrix(const struct wm_parts *p, enum wm_part part, int32
     return read_matrix(p, part, layer, expert, &x, out, err);
 }
 
-/* --- vectors ------------------------------------------------------------------------------------------------------------- */
+/* --- vectors -------------------------------------------------------------------------------------------- */
 
 static enum wm_status find_vector(const struct wm_parts *p, enum wm_part part, int32_t layer, bool bias,
                                   struct wm_found_part *x, const struct wm_tensor **out, struct wm_error *err)
@@ -243,7 +244,7 @@ enum wm_status wm_part_vector(const struct wm_parts *p, enum wm_part part, int32
     return st;
 }
 
-/* --- the whole model ------------------------------------------------------------------------------------------------------ */
+/* --- the whole model ------------------------------------------------------------------------------------ */
 
 /* Which tensors of a file some part is made of. */
 struct usage {
@@ -288,8 +289,9 @@ static bool ends_with(const char *name, const char *end)
     return n >= len && strcmp(name + n - len, end) == 0;
 }
 
-/* Tensors that no program needs: what the architecture has read already, what is computed anew, what quantises activations and
- * caches (ours stay whole), and an output matrix beside tied embeddings, which transformers ignores too. */
+/* Tensors that no program needs: what the architecture has read already, what is computed anew, what
+ * quantises activations and caches (ours stay whole), and an output matrix beside tied embeddings, which
+ * transformers ignores too. */
 static bool is_needless(const struct wm_arch *a, const char *name)
 {
     static const char *const ends[] = {

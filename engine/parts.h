@@ -1,8 +1,9 @@
 /* parts.h -- where the weights of a model lie in its files, by what they are for.
  *
- * The same matrix is `blk.3.ffn_gate_exps.weight` in a GGUF, `model.layers.3.feed_forward.experts.gate_up_proj` (fused and
- * transposed) or `...experts.7.gate_proj.weight` with a scale beside it in a Hugging Face folder. Programs ask for the part; the
- * answer says type, place, order and scales (struct wm_matrix).
+ * The same matrix is `blk.3.ffn_gate_exps.weight` in a GGUF,
+ * `model.layers.3.feed_forward.experts.gate_up_proj` (fused and transposed) or
+ * `...experts.7.gate_proj.weight` with a scale beside it in a Hugging Face folder. Programs ask for the part;
+ * the answer says type, place, order and scales (struct wm_matrix).
  *
  * Any thread; everything is borrowed from the files.
  */
@@ -83,13 +84,13 @@ bool wm_part_is_vision(enum wm_part part);
 enum wm_status wm_part_matrix(const struct wm_parts *p, enum wm_part part, int32_t layer, int32_t expert,
                               struct wm_matrix *out, struct wm_error *err);
 
-/* A vector, as floats: out[0 .. cols). With `bias` the bias that belongs to the part (norms and products of the tower): as long
- * as the norm, or out[0 .. rows) of the product. */
+/* A vector, as floats: out[0 .. cols). With `bias` the bias that belongs to the part (norms and products of
+ * the tower): as long as the norm, or out[0 .. rows) of the product. */
 enum wm_status wm_part_vector(const struct wm_parts *p, enum wm_part part, int32_t layer, bool bias,
                               float *out, struct wm_error *err);
 
-/* Every part of the architecture is there, has its shape and a type we read, and there is no tensor that nothing would use (a
- * bias left out is a wrong answer, not a smaller one). Reads no weights. */
+/* Every part of the architecture is there, has its shape and a type we read, and there is no tensor that
+ * nothing would use (a bias left out is a wrong answer, not a smaller one). Reads no weights. */
 enum wm_status wm_parts_check(const struct wm_parts *p, struct wm_error *err);
 
 /* Bytes of the file that hold a part, all layers and experts together (0: the model has none): for `model info`. */

@@ -1,9 +1,9 @@
 /* parts_names.c -- see parts_names.h. The names that llama.cpp's converter and transformers give to the parts.
  *
- * Sources: llama.cpp's gguf-py/gguf/tensor_mapping.py; transformers' modeling_llama4.py and convert_llama4_weights_to_hf.py. GGUF's
- * names in two spellings: the projector was once written without ".weight" (until June 2025), and newer converters call a tower's
- * second norm attn_post_norm. Experts in Hugging Face folders come fused (as Meta's, columns before rows) or one by one
- * (as quantisers leave them).
+ * Sources: llama.cpp's gguf-py/gguf/tensor_mapping.py; transformers' modeling_llama4.py and
+ * convert_llama4_weights_to_hf.py. GGUF's names in two spellings: the projector was once written without
+ * ".weight" (until June 2025), and newer converters call a tower's second norm attn_post_norm. Experts in
+ * Hugging Face folders come fused (as Meta's, columns before rows) or one by one (as quantisers leave them).
  */
 #include "engine/parts_names.h"
 

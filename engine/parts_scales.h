@@ -20,8 +20,8 @@ const struct wm_tensor *wm_part_beside(const struct wm_found_part *x, const char
 /* The scales of a quantised weight, or NULL. */
 const struct wm_tensor *wm_part_scale_tensor(const struct wm_found_part *x);
 
-/* Fills out->scales, x->scale and x->shape; out's other fields are filled in already. WM_EUNSUPPORTED: a quantisation that this build
- * does not read. */
+/* Fills out->scales, x->scale and x->shape; out's other fields are filled in already. WM_EUNSUPPORTED: a
+ * quantisation that this build does not read. */
 enum wm_status wm_part_scales(struct wm_found_part *x, int32_t expert, int32_t experts, struct wm_matrix *out,
                               struct wm_error *err);
 

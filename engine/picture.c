@@ -1,21 +1,21 @@
 /* picture.c -- a picture as people send it, turned into the square tiles that a vision tower sees.
  *
- * WHY     Anybody may send anything that claims to be a picture, and what the model sees must be, to the bit, what it
- *         was trained on.
+ * WHY     Anybody may send anything that claims to be a picture, and what the model sees must be, to the bit,
+ *         what it was trained on.
  *
- * HOW     Five steps, one file each: the first bytes choose a decoder (picture_jpeg.c, picture_png.c, picture_webp.c; what
- *         they share is in picture_parts.h); the camera's orientation is read (picture_exif.c); the pixels are looked at
- *         through an upright view of them, not turned in memory; resized row by row (picture_resize.c); cut up
- *         (picture_tiles.c).
+ * HOW     Five steps, one file each: the first bytes choose a decoder (picture_jpeg.c, picture_png.c,
+ *         picture_webp.c; what they share is in picture_parts.h); the camera's orientation is read
+ *         (picture_exif.c); the pixels are looked at through an upright view of them, not turned in memory;
+ *         resized row by row (picture_resize.c); cut up (picture_tiles.c).
  *
- *         Alpha is laid over white, as Meta does, whichever way a file spells it. GIF, HEIC and others are refused by name: no
- *         platform we know delivers them as pictures.
+ *         Alpha is laid over white, as Meta does, whichever way a file spells it. GIF, HEIC and others are
+ *         refused by name: no platform we know delivers them as pictures.
  *
- * ALWAYS  Sizes are checked where the header has been read and before memory is taken for pixels: a file of 100 bytes
- *         that claims 4 G pixels costs nothing.
+ * ALWAYS  Sizes are checked where the header has been read and before memory is taken for pixels: a file of
+ *         100 bytes that claims 4 G pixels costs nothing.
  *
- * LIMITS  WM_PICTURE_MAX_*. While a picture is decoded it takes 3 bytes a pixel; 4 with alpha; a lossless WebP 8, a
- *         progressive JPEG 6 to 9, both bounded by WM_PICTURE_MAX_MEMORY. Its tiles take 3 * image^2 each.
+ * LIMITS  WM_PICTURE_MAX_*. While a picture is decoded it takes 3 bytes a pixel; 4 with alpha; a lossless
+ *         WebP 8, a progressive JPEG 6 to 9, both bounded by WM_PICTURE_MAX_MEMORY. Its tiles take 3 * image^2 each.
  */
 #include "engine/picture_parts.h"
 
@@ -81,7 +81,8 @@ void wm_pixels_over_white(uint8_t *pixels, size_t n)
         }
 }
 
-/* EXIF orientations 5 to 8 swap rows and columns; after that each quartet turns the directions round in the same way. */
+/* EXIF orientations 5 to 8 swap rows and columns; after that each quartet turns the directions round in the
+ * same way. */
 struct wm_view wm_pixels_upright(const struct wm_pixels *p)
 {
     bool swap = p->orientation > 4;

@@ -21,8 +21,8 @@ enum {
     WM_PICTURE_MAX_MEMORY = 512 << 20 /* bytes while it is decoded; plain JPEG and PNG take 3 a pixel */
 };
 
-/* Tiles of image x image pixels, RGB, planar: tiles[((t * 3 + channel) * image + y) * image + x]. The global tile (the whole picture,
- * squeezed) is the last and there only when rows * cols > 1. */
+/* Tiles of image x image pixels, RGB, planar: tiles[((t * 3 + channel) * image + y) * image + x]. The global
+ * tile (the whole picture, squeezed) is the last and there only when rows * cols > 1. */
 struct wm_tiles {
     int32_t width, height; /* of the picture, upright */
     int32_t rows, cols, n, image;
@@ -30,9 +30,9 @@ struct wm_tiles {
     uint8_t hash[WM_PICTURE_HASH]; /* SHA-256 of the file's bytes */
 };
 
-/* Decodes JPEG, PNG or WebP (of an animation the first frame), turns it as its EXIF says, lays alpha over white, and cuts it
- * up. WM_EFORMAT: damaged, or no picture that we know; WM_ELIMIT: past a limit, found before memory is taken. `name` is for the
- * sentences. */
+/* Decodes JPEG, PNG or WebP (of an animation the first frame), turns it as its EXIF says, lays alpha over
+ * white, and cuts it up. WM_EFORMAT: damaged, or no picture that we know; WM_ELIMIT: past a limit, found
+ * before memory is taken. `name` is for the sentences. */
 enum wm_status wm_tiles_read(const struct wm_vision_arch *v, const char *name, const void *bytes, size_t len,
                              struct wm_tiles *out, struct wm_error *err);
 void wm_tiles_free(struct wm_tiles *t); /* empties it; a zeroed one is fine */

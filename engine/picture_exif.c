@@ -1,8 +1,9 @@
 /* picture_exif.c -- how a camera was held: tag 0x0112 of the first directory of an EXIF block (TIFF 6.0, section 2).
  *
- * A block is a little TIFF file: "II" or "MM" says in which order its numbers are written, then 42, then where the first
- * directory begins: a count, and as many entries of 12 bytes (tag, type, number of values, the value or where it lies). The one
- * value we want is a SHORT and lies in its entry. Whatever is not so means "upright": a picture is never refused for this.
+ * A block is a little TIFF file: "II" or "MM" says in which order its numbers are written, then 42, then
+ * where the first directory begins: a count, and as many entries of 12 bytes (tag, type, number of values,
+ * the value or where it lies). The one value we want is a SHORT and lies in its entry. Whatever is not so
+ * means "upright": a picture is never refused for this.
  */
 #include "engine/picture_parts.h"
 

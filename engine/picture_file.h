@@ -1,12 +1,13 @@
-/* picture_file.h -- pictures by the path of their file: looked at once, tiled when a prompt needs them. Any thread that nobody
- * waits for: decoding takes up to some hundred milliseconds. */
+/* picture_file.h -- pictures by the path of their file: looked at once, tiled when a prompt needs them. Any
+ * thread that nobody waits for: decoding takes up to some hundred milliseconds. */
 #ifndef WM_ENGINE_PICTURE_FILE_H
 #define WM_ENGINE_PICTURE_FILE_H
 
 #include "engine/engine.h"
 #include "engine/picture.h"
 
-/* Reads a file, at most WM_PICTURE_MAX_BYTES of it, and cuts it into tiles. WM_ENOENT, WM_EIO; else as wm_tiles_read. */
+/* Reads a file, at most WM_PICTURE_MAX_BYTES of it, and cuts it into tiles. WM_ENOENT, WM_EIO; else as
+ * wm_tiles_read. */
 enum wm_status wm_picture_tiles(const struct wm_vision_arch *v, const char *path, struct wm_tiles *out,
                                 struct wm_error *err);
 

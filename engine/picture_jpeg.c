@@ -2,21 +2,22 @@
  *
  * WHY     Pictures in chats are JPEG, and these come from strangers.
  *
- * HOW     libjpeg reports errors by a function that must not return: ours keeps the sentence and jumps back to the one
- *         setjmp. What must outlive the jump lies in struct reader, which belongs to the function that called the one
- *         with the setjmp, so no register can hold an old copy of it.
+ * HOW     libjpeg reports errors by a function that must not return: ours keeps the sentence and jumps back
+ *         to the one setjmp. What must outlive the jump lies in struct reader, which belongs to the function
+ *         that called the one with the setjmp, so no register can hold an old copy of it.
  *
- *         The accurate integer DCT and "fancy" upsampling are libjpeg's defaults and those of Pillow, so pixels are the same
- *         bit for bit. libjpeg could also decode at 1/2 or 1/4 of the size, and faster: that would give other pixels.
+ *         The accurate integer DCT and "fancy" upsampling are libjpeg's defaults and those of Pillow, so
+ *         pixels are the same bit for bit. libjpeg could also decode at 1/2 or 1/4 of the size, and faster:
+ *         that would give other pixels.
  *
  *         Print shops and Adobe write CMYK with every value inverted. Like Pillow we take that for granted.
  *
- * ALWAYS  A file that ends before its last pixel is refused. Wrong bits inside a file that goes on to its end are not:
- *         decoders carry on behind the next marker, and a picture with a grey corner is still worth a look.
+ * ALWAYS  A file that ends before its last pixel is refused. Wrong bits inside a file that goes on to its end
+ *         are not: decoders carry on behind the next marker, and a picture with a grey corner is still worth a look.
  *
- * LIMITS  Sizes: wm_pixels_new. A progressive picture is held as coefficients until its last scan has come: memory
- *         (WM_PICTURE_MAX_MEMORY) and the work of its scans (MAX_SCANNED: each may pass over the whole picture and cost its
- *         sender ten bytes) are bounded.
+ * LIMITS  Sizes: wm_pixels_new. A progressive picture is held as coefficients until its last scan has come:
+ *         memory (WM_PICTURE_MAX_MEMORY) and the work of its scans (MAX_SCANNED: each may pass over the whole
+ *         picture and cost its sender ten bytes) are bounded.
  */
 #include "engine/picture_parts.h"
 

@@ -1,10 +1,11 @@
 /* picture_png.c -- PNG by libpng: every colour type, depth and interlacing.
  *
- * libpng does the unpacking: palettes and grey become colour, 1, 2 and 4 bits become 8, of 16 bits the upper 8 are taken. That is
- * what Pillow does, but for grey of 16 bits, which Pillow clips at 255: nearly white pictures are of no use, so we do not.
- * The file's gamma and colour profile are ignored, as Meta's transform ignores them. All chunks but those that
- * make pixels are passed over unread; a profile or a text that inflates to gigabytes costs nothing. Where alpha comes from
- * (a channel, one transparent colour, a palette's entries) makes no difference: all of it is laid over white.
+ * libpng does the unpacking: palettes and grey become colour, 1, 2 and 4 bits become 8, of 16 bits the upper
+ * 8 are taken. That is what Pillow does, but for grey of 16 bits, which Pillow clips at 255: nearly white
+ * pictures are of no use, so we do not. The file's gamma and colour profile are ignored, as Meta's transform
+ * ignores them. All chunks but those that make pixels are passed over unread; a profile or a text that
+ * inflates to gigabytes costs nothing. Where alpha comes from (a channel, one transparent colour, a palette's
+ * entries) makes no difference: all of it is laid over white.
  *
  * Errors come as in picture_jpeg.c: by a jump to the one setjmp, and all that outlives the jump lies in struct reader.
  */
@@ -52,7 +53,8 @@ static void read_bytes(png_structp png, png_bytep to, size_t n)
     r->at += n;
 }
 
-/* Looks for the chunk eXIf, which may stand anywhere behind the signature: length (4 bytes), name, data, checksum (4). */
+/* Looks for the chunk eXIf, which may stand anywhere behind the signature: length (4 bytes), name, data,
+ * checksum (4). */
 static int orientation(const uint8_t *bytes, size_t len)
 {
     enum { SIGNATURE = 8, AROUND = 12 };

@@ -1,7 +1,7 @@
 /* picture_reader.c -- a thread that reads and tiles picture files.
  *
- * WHY     A picture of twelve megapixels takes some hundred milliseconds to decode, from a disk that may be slow; the engine
- *         thread owes its running replies a token every few milliseconds.
+ * WHY     A picture of twelve megapixels takes some hundred milliseconds to decode, from a disk that may be
+ *         slow; the engine thread owes its running replies a token every few milliseconds.
  *
  * ALWAYS  One reading at a time, and a reading that was accepted comes back, unless the engine is closing.
  *

@@ -1,4 +1,5 @@
-/* picture_reader.h -- a thread that reads and tiles picture files, so that the engine thread need not. Design: picture_reader.c. */
+/* picture_reader.h -- a thread that reads and tiles picture files, so that the engine thread need not.
+ * Design: picture_reader.c. */
 #ifndef WM_ENGINE_PICTURE_READER_H
 #define WM_ENGINE_PICTURE_READER_H
 

@@ -1,25 +1,27 @@
 /* picture_resize.c -- other sizes of a picture, with the very pixels that the reference gives.
  *
- * WHY     Meta's transform resizes by Pillow (BILINEAR, which always smooths when it shrinks); another resizer is off by one
- *         level in many pixels, and then nothing downstream can be compared to the bit.
+ * WHY     Meta's transform resizes by Pillow (BILINEAR, which always smooths when it shrinks); another
+ *         resizer is off by one level in many pixels, and then nothing downstream can be compared to the bit.
  *
- * HOW     Each pixel of the result is a weighted mean of the pixels around its place in the original: a triangle as
- *         wide as one pixel of the larger scale, cut off at the border, normalised in double and rounded to 22 bits behind the
- *         point. First along each row, rounded to 8 bits, then down the columns, or the other way round where the height
- *         shrinks by more than twice what the width does.
- *         (source: Resample.c of Pillow 13. Up to Pillow 12 rows always came first: one level apart in some pixels of
- *         pictures much higher than wide.)
+ * HOW     Each pixel of the result is a weighted mean of the pixels around its place in the original: a
+ *         triangle as wide as one pixel of the larger scale, cut off at the border, normalised in double and
+ *         rounded to 22 bits behind the point. First along each row, rounded to 8 bits, then down the
+ *         columns, or the other way round where the height shrinks by more than twice what the width does.
+ *         (source: Resample.c of Pillow 13. Up to Pillow 12 rows always came first: one level apart in some
+ *         pixels of pictures much higher than wide.)
  *
- *         The original comes by in bands of BAND rows, each turned so that the same column of all its rows lies together: LANES
- *         bytes, each of which wants the same weight. So does each piece of LANES bytes of a row when rows are summed. One small
- *         loop does both, and a compiler makes vectors of it; it is built a second time for processors with AVX2. The bands
- *         are taken from an upright view, so a camera that lay on its side costs nothing extra.
+ *         The original comes by in bands of BAND rows, each turned so that the same column of all its rows
+ *         lies together: LANES bytes, each of which wants the same weight. So does each piece of LANES bytes
+ *         of a row when rows are summed. One small loop does both, and a compiler makes vectors of it; it is
+ *         built a second time for processors with AVX2. The bands are taken from an upright view, so a camera
+ *         that lay on its side costs nothing extra.
  *
- *         Only the rows under the triangle of the row being made are kept, and the band that came last, in a ring: a few rows,
- *         whatever the size of the picture.
+ *         Only the rows under the triangle of the row being made are kept, and the band that came last, in a
+ *         ring: a few rows, whatever the size of the picture.
  *
  * ALWAYS  (1) Sums fit into 32 bits: the weights of a pixel sum to 2^22 but for rounding, and pixels have 8 bits.
- *         (2) Windows of consecutive rows begin and end in rising order, so a row leaves the ring once and never returns.
+ *         (2) Windows of consecutive rows begin and end in rising order, so a row leaves the ring once and
+ *             never returns.
  *         (3) Where a size stays, windows hold one pixel of weight 1 (and one of 0): it comes out as it was.
  */
 #include "engine/picture_parts.h"
@@ -81,7 +83,8 @@ struct run {
     int32_t n;
 };
 
-/* out[j] = the sum of piece[k][j] * weights[k], rounded, for j in [0, LANES); the pieces are those of two runs, one behind the other. */
+/* out[j] = the sum of piece[k][j] * weights[k], rounded, for j in [0, LANES); the pieces are those of two
+ * runs, one behind the other. */
 typedef void (*weigh_pieces)(const struct run runs[2], size_t step, const int32_t *weights, uint8_t *out);
 
 static inline __attribute__((always_inline)) void weigh(const struct run runs[2], size_t step,
@@ -137,8 +140,8 @@ struct resizer {
     uint8_t *mean;     /* [ring_bytes] */
 };
 
-/* The band of `n` rows from y on, turned, a few columns at a time: these stay in the cache, whichever way the view goes. Rows past
- * the picture's end keep what was there. */
+/* The band of `n` rows from y on, turned, a few columns at a time: these stay in the cache, whichever way the
+ * view goes. Rows past the picture's end keep what was there. */
 static void turn_band(const struct wm_view *v, int32_t y, int32_t n, uint8_t *band)
 {
     enum { COLUMNS = 64 };

@@ -1,15 +1,16 @@
 /* picture_tiles.c -- from a picture of any size to square tiles of one size, and from these to what the tower reads.
  *
- * WHY     The tower sees squares of `image` pixels. A large picture is shown as several, and once more as a whole, so that the
- *         model has the detail and the overview. (source: Meta's preprocess.py, chat_format.py)
+ * WHY     The tower sees squares of `image` pixels. A large picture is shown as several, and once more as a
+ *         whole, so that the model has the detail and the overview. (source: Meta's preprocess.py, chat_format.py)
  *
- * HOW     Among all grids of at most max_tiles squares the one is taken that wastes least: if the picture fits into some unshrunk,
- *         the one that would enlarge it least; if into none, the one that shrinks it least; among equals the smallest. Scales are
- *         compared in single precision, as the reference does.
+ * HOW     Among all grids of at most max_tiles squares the one is taken that wastes least: if the picture
+ *         fits into some unshrunk, the one that would enlarge it least; if into none, the one that shrinks it
+ *         least; among equals the smallest. Scales are compared in single precision, as the reference does.
  *
- *         The picture is then shrunk to fit that grid, or enlarged, but to no more than one square; its shape stays. It is put
- *         at the top left, the rest is black, and the grid is cut up row by row. Last comes the global tile: the original
- *         squeezed into one square, its shape lost. A picture of one tile has none: it is the overview.
+ *         The picture is then shrunk to fit that grid, or enlarged, but to no more than one square; its shape
+ *         stays. It is put at the top left, the rest is black, and the grid is cut up row by row. Last comes
+ *         the global tile: the original squeezed into one square, its shape lost. A picture of one tile has
+ *         none: it is the overview.
  */
 #include "engine/picture_parts.h"
 

@@ -1,8 +1,8 @@
 /* picture_webp.c -- WebP by libwebp: lossy, lossless, with alpha, animated.
  *
- * The demuxer checks the whole container and finds the first frame, also of a picture that has only one. Of an animation
- * (stickers move) only that frame is decoded, onto the place in a transparent canvas where it belongs: what a player shows
- * first. Frames are bounded because each costs the demuxer a little memory.
+ * The demuxer checks the whole container and finds the first frame, also of a picture that has only one. Of
+ * an animation (stickers move) only that frame is decoded, onto the place in a transparent canvas where it
+ * belongs: what a player shows first. Frames are bounded because each costs the demuxer a little memory.
  */
 #include "engine/picture_parts.h"
 

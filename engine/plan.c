@@ -1,8 +1,9 @@
 /* plan.c -- see plan.h.
  *
- * A decode step reads every weight that some token of the batch meets, and the K and V of every position that each sequence sees,
- * once. Nothing is faster than that divided by the bandwidth; how near a program comes is its own affair (`wingman bench` says).
- * Distinct experts follow from routing that is uniform and independent; real routing is neither, and meets fewer.
+ * A decode step reads every weight that some token of the batch meets, and the K and V of every position that
+ * each sequence sees, once. Nothing is faster than that divided by the bandwidth; how near a program comes is
+ * its own affair (`wingman bench` says). Distinct experts follow from routing that is uniform and
+ * independent; real routing is neither, and meets fewer.
  */
 #include "engine/plan.h"
 
@@ -10,7 +11,7 @@
 
 #include "engine/parts.h"
 
-/* --- parameters ------------------------------------------------------------------------------------------------------ */
+/* --- parameters ----------------------------------------------------------------------------------------- */
 
 /* Parameters of all copies of a part, its bias too. */
 static int64_t of_part(const struct wm_arch *a, enum wm_part part)
@@ -50,10 +51,10 @@ void wm_plan_parameters(const struct wm_arch *a, struct wm_parameters *out)
     *out = p;
 }
 
-/* --- weights --------------------------------------------------------------------------------------------------------- */
+/* --- weights -------------------------------------------------------------------------------------------- */
 
-/* Block formats: source ggml-common.h, bytes of a block over its elements. FP8 is the way of Llama 4 Maverick FP8: routed experts only, and
- * a scale for each row, which is left out here (0.03 %). */
+/* Block formats: source ggml-common.h, bytes of a block over its elements. FP8 is the way of Llama 4 Maverick
+ * FP8: routed experts only, and a scale for each row, which is left out here (0.03 %). */
 const struct wm_weight_format wm_weight_formats[] = {
     {"bf16", "as trained", 16, 16},
     {"fp8", "routed experts in 8 bits, the rest as trained", 8, 16},
@@ -92,7 +93,7 @@ double wm_plan_step_bytes(const struct wm_arch *a, const struct wm_parameters *p
            8;
 }
 
-/* --- conversation memory ----------------------------------------------------------------------------------------------- */
+/* --- conversation memory -------------------------------------------------------------------------------- */
 
 const struct wm_kv_format wm_kv_formats[] = {{"bf16", 2}, {"f16", 2}, {"fp8", 1},
                                              {"int8", 1}, {"f32", 4}, {NULL, 0}};
@@ -128,7 +129,7 @@ int64_t wm_plan_kv_positions(const struct wm_plan_kv *kv, double bytes)
     return (int64_t)fmin(n, WM_MAX_CONTEXT);
 }
 
-/* --- machines ---------------------------------------------------------------------------------------------------------- */
+/* --- machines ------------------------------------------------------------------------------------------- */
 
 /* Of the K and V that one copy of each head takes, what `count` GPUs hold together. */
 static double copies(const struct wm_arch *a, int count)

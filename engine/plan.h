@@ -1,5 +1,5 @@
-/* plan.h -- what a model costs, from its architecture alone: parameters, bytes, conversation memory, and the speed that memory
- * bandwidth allows.
+/* plan.h -- what a model costs, from its architecture alone: parameters, bytes, conversation memory, and the
+ * speed that memory bandwidth allows.
  *
  * Pure arithmetic, any thread. Bytes and parameters are exact where they are integers. GB is 1e9 bytes, GiB is 2^30.
  */
@@ -12,7 +12,7 @@
 
 #include "engine/arch.h"
 
-/* --- parameters ------------------------------------------------------------------------------------------------------ */
+/* --- parameters ----------------------------------------------------------------------------------------- */
 
 struct wm_parameters {
     int64_t embedding, output; /* output 0: tied */
@@ -26,10 +26,10 @@ struct wm_parameters {
 
 void wm_plan_parameters(const struct wm_arch *a, struct wm_parameters *out);
 
-/* --- weights --------------------------------------------------------------------------------------------------------- */
+/* --- weights -------------------------------------------------------------------------------------------- */
 
-/* A way of storing weights: bits for each parameter of the routed experts and of the rest of the text model. The vision tower and the
- * projector stay at 16. */
+/* A way of storing weights: bits for each parameter of the routed experts and of the rest of the text model.
+ * The vision tower and the projector stay at 16. */
 struct wm_weight_format {
     const char *name, *what;
     double routed_bits, text_bits;
@@ -39,14 +39,15 @@ extern const struct wm_weight_format wm_weight_formats[]; /* ends with a NULL na
 
 double wm_plan_weight_bytes(const struct wm_parameters *p, const struct wm_weight_format *w);
 
-/* How many of a layer's experts a batch of `batch` tokens meets, when all are equally likely: E (1 - (1 - used / E)^batch). */
+/* How many of a layer's experts a batch of `batch` tokens meets, when all are equally likely:
+ * E (1 - (1 - used / E)^batch). */
 double wm_plan_distinct(const struct wm_arch *a, double batch);
 
 /* Bytes of weights that one decode step of `batch` sequences reads. */
 double wm_plan_step_bytes(const struct wm_arch *a, const struct wm_parameters *p,
                           const struct wm_weight_format *w, double batch);
 
-/* --- conversation memory ----------------------------------------------------------------------------------------------- */
+/* --- conversation memory -------------------------------------------------------------------------------- */
 
 /* How K and V are stored: bytes of one element. */
 struct wm_kv_format {
@@ -73,7 +74,7 @@ double wm_plan_kv_read(const struct wm_plan_kv *kv, int64_t at);
 /* The longest sequence that `bytes` hold. */
 int64_t wm_plan_kv_positions(const struct wm_plan_kv *kv, double bytes);
 
-/* --- machines ---------------------------------------------------------------------------------------------------------- */
+/* --- machines ------------------------------------------------------------------------------------------- */
 
 struct wm_gpu {
     const char *name, *what;
@@ -85,8 +86,8 @@ extern const struct wm_gpu wm_gpus[]; /* ends with a NULL name */
 /* Of a GPU's memory, what weights and conversations may take: the rest is for activations and the driver. */
 #define WM_PLAN_USABLE 0.9
 
-/* `count` GPUs that share a model. Heads of K and V cannot be divided further than there are: beyond that they are kept more
- * than once. */
+/* `count` GPUs that share a model. Heads of K and V cannot be divided further than there are: beyond that
+ * they are kept more than once. */
 struct wm_plan_fit {
     bool weights_fit;
     double
@@ -97,12 +98,12 @@ struct wm_plan_fit {
 void wm_plan_fit(const struct wm_arch *a, const struct wm_weight_format *w, const struct wm_plan_kv *kv,
                  const struct wm_gpu *gpu, int count, struct wm_plan_fit *out);
 
-/* Tokens per second of `batch` sequences together, each at position `at`: what reading weights and K and V once each step allows. 0: they do
- * not fit. */
+/* Tokens per second of `batch` sequences together, each at position `at`: what reading weights and K and V
+ * once each step allows. 0: they do not fit. */
 double wm_plan_speed(const struct wm_arch *a, const struct wm_weight_format *w, const struct wm_plan_kv *kv,
                      const struct wm_gpu *gpu, int count, int batch, int64_t at);
 
-/* --- models ------------------------------------------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------------------------------------- */
 
 /* The models that `plan` knows by name. */
 struct wm_plan_model {

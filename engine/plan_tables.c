@@ -1,12 +1,13 @@
 /* plan_tables.c -- what `plan` knows by name: models and GPUs.
  *
- * MODELS  Scout and Maverick have the sizes of their released config.json. Behemoth was never released; of it only 288e9 active
- *         parameters, 16 experts and "nearly two trillion" in all are public (Meta, April 2025). The sizes below are ours, chosen in
- *         the shape of the family to give these three, and its figures are an estimate.
+ * MODELS  Scout and Maverick have the sizes of their released config.json. Behemoth was never released; of it
+ *         only 288e9 active parameters, 16 experts and "nearly two trillion" in all are public (Meta, April
+ *         2025). The sizes below are ours, chosen in the shape of the family to give these three, and its
+ *         figures are an estimate.
  *
- * GPUS    Memory and bandwidth as the makers' data sheets give them, GB taken as 1e9 bytes: NVIDIA A100 (40 GB PCIe, 80 GB SXM), H100 SXM
- *         and PCIe, H200 SXM, B200 (in DGX), L4, L40S, RTX 4090, RTX 5090, RTX 6000 Ada, RTX PRO 6000 Blackwell; AMD Instinct MI300X,
- *         MI325X.
+ * GPUS    Memory and bandwidth as the makers' data sheets give them, GB taken as 1e9 bytes: NVIDIA A100 (40
+ *         GB PCIe, 80 GB SXM), H100 SXM and PCIe, H200 SXM, B200 (in DGX), L4, L40S, RTX 4090, RTX 5090, RTX
+ *         6000 Ada, RTX PRO 6000 Blackwell; AMD Instinct MI300X, MI325X.
  */
 #include "engine/plan.h"
 

@@ -2,16 +2,18 @@
  *
  *     u64 length of the header | header: JSON, one object | data
  *
- * HOW     The length is compared with the file before anything is read; the header goes through jansson, which refuses names that
- *         come twice. Each tensor's dimensions are multiplied with overflow checks and must give exactly the bytes of its range.
- *         Then the ranges, in the order of their beginnings, must cover the data without a hole, an overlap or a rest, as the
- *         format demands (source: huggingface/safetensors): a file cut short or grown is seen without reading it.
+ * HOW     The length is compared with the file before anything is read; the header goes through jansson,
+ *         which refuses names that come twice. Each tensor's dimensions are multiplied with overflow checks
+ *         and must give exactly the bytes of its range. Then the ranges, in the order of their beginnings,
+ *         must cover the data without a hole, an overlap or a rest, as the format demands (source:
+ *         huggingface/safetensors): a file cut short or grown is seen without reading it.
  *
  * ALWAYS  (1) No pointer that leaves here reaches outside the file.
  *         (2) Names are printable ASCII, so that a sentence may hold them.
  *
- * LIMITS  A header of 100 MB (the format's own), WM_FILE_MAX_TENSORS tensors, 4 dimensions, none of them 0. A scalar ([]) counts as
- *         one dimension of 1. Types are those of kernels/types.h and WM_PLAIN_TYPES; others are refused by name.
+ * LIMITS  A header of 100 MB (the format's own), WM_FILE_MAX_TENSORS tensors, 4 dimensions, none of them 0. A
+ *         scalar ([]) counts as one dimension of 1. Types are those of kernels/types.h and WM_PLAIN_TYPES;
+ *         others are refused by name.
  */
 #include <jansson.h>
 #include <stdlib.h>

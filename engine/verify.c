@@ -1,6 +1,7 @@
 /* verify.c -- see verify.h. Ranges and shapes were checked when the files were opened; here the values are looked at.
  *
- * What has been looked at is given back to the system, so that a model larger than the memory does not push everything else out.
+ * What has been looked at is given back to the system, so that a model larger than the memory does not push
+ * everything else out.
  */
 #include "engine/verify.h"
 

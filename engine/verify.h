@@ -1,4 +1,5 @@
-/* verify.h -- looks at every number of a model's files. Caller's thread; reads them whole, in the order of the names. */
+/* verify.h -- looks at every number of a model's files. Caller's thread; reads them whole, in the order of
+ * the names. */
 #ifndef WM_ENGINE_VERIFY_H
 #define WM_ENGINE_VERIFY_H
 

@@ -1,5 +1,6 @@
-/* cmd_model.c -- `wingman model info MODEL` says what a model holds and what it takes, `wingman model verify MODEL` whether it is
- * whole. MODEL is a GGUF, any part of a split one, or a Hugging Face folder; --projector gives a GGUF's vision tower. */
+/* cmd_model.c -- `wingman model info MODEL` says what a model holds and what it takes, `wingman model verify
+ * MODEL` whether it is whole. MODEL is a GGUF, any part of a split one, or a Hugging Face folder; --projector
+ * gives a GGUF's vision tower. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ static void close_files(struct opened *m)
     wm_model_file_close(m->projector);
 }
 
-/* --- info: what the files say ------------------------------------------------------------------------------------------ */
+/* --- info: what the files say --------------------------------------------------------------------------- */
 
 /* A stranger's bytes: control characters do not reach the terminal, long ones are cut. */
 static void print_text(const char *bytes, size_t len)
@@ -136,7 +137,7 @@ static void print_file(const struct wm_model_file *f)
     print_types(f);
 }
 
-/* --- info: what it means ------------------------------------------------------------------------------------------------ */
+/* --- info: what it means -------------------------------------------------------------------------------- */
 
 /* Parts in groups that a person thinks in. */
 enum group {
@@ -242,7 +243,7 @@ static int info(const struct opened *m)
     return WM_EXIT_OK;
 }
 
-/* --- verify --------------------------------------------------------------------------------------------------------------- */
+/* --- verify --------------------------------------------------------------------------------------------- */
 
 static void print_found(void *arg, const char *sentence)
 {

@@ -1,7 +1,7 @@
 /* cmd_plan.c -- `wingman plan MODEL`: what a model would take and how fast memory lets it be, from its config alone.
  *
- * MODEL is a name (scout, maverick, behemoth), a config.json, a Hugging Face folder or a GGUF; no weight is read. The arithmetic and
- * what it assumes: engine/plan.h.
+ * MODEL is a name (scout, maverick, behemoth), a config.json, a Hugging Face folder or a GGUF; no weight is
+ * read. The arithmetic and what it assumes: engine/plan.h.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,7 +38,7 @@ struct options {
     int64_t context;
 };
 
-/* --- options ----------------------------------------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------------------------------------- */
 
 /* A whole number in [1, max], or 0. */
 static int64_t number(const char *text, int64_t max)
@@ -108,7 +108,7 @@ static bool read_options(int argc, char **argv, struct options *o)
     return o->model != NULL;
 }
 
-/* --- the model ----------------------------------------------------------------------------------------------------------- */
+/* --- the model ------------------------------------------------------------------------------------------ */
 
 static enum wm_status read_config(const char *path, struct wm_arch *a, struct wm_error *err)
 {
@@ -160,7 +160,7 @@ static enum wm_status read_model(const struct options *o, struct wm_arch *a, con
     return st;
 }
 
-/* --- the tables ------------------------------------------------------------------------------------------------------------ */
+/* --- the tables ----------------------------------------------------------------------------------------- */
 
 static void print_count(const char *name, int64_t n, const char *what)
 {

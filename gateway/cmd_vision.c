@@ -1,8 +1,8 @@
 /* cmd_vision.c -- `wingman vision MODEL PICTURE`: how a model sees a picture.
  *
- * Prints its size, its tiles and what they cost in a prompt. --pixels F.npy writes what the tower gets, float32
- * [tiles, 3, side, side]; --embeddings F.npy what it makes of that, float32 [tokens, width of the text model]. Weights are read for
- * --embeddings alone.
+ * Prints its size, its tiles and what they cost in a prompt. --pixels F.npy writes what the tower gets,
+ * float32 [tiles, 3, side, side]; --embeddings F.npy what it makes of that, float32 [tokens, width of the
+ * text model]. Weights are read for --embeddings alone.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -81,8 +81,8 @@ static enum wm_status read_tower(const struct options *o, struct wm_vision_arch 
     return st;
 }
 
-/* Around the slots of the tiles stand a start, an end and the mark of the global tile; with more tiles than one, a separator behind
- * each of the others. (source: Meta's chat_format.py) */
+/* Around the slots of the tiles stand a start, an end and the mark of the global tile; with more tiles than
+ * one, a separator behind each of the others. (source: Meta's chat_format.py) */
 static int32_t prompt_tokens(const struct wm_vision_arch *v, const struct wm_tiles *t)
 {
     int32_t cut = t->rows * t->cols;

@@ -1,5 +1,5 @@
-/* model_text.h -- a model's architecture and sizes in words, for `model info` and `plan`. One thread: the number texts share a
- * small ring of buffers, each good for the next eight calls. */
+/* model_text.h -- a model's architecture and sizes in words, for `model info` and `plan`. One thread: the
+ * number texts share a small ring of buffers, each good for the next eight calls. */
 #ifndef WM_GATEWAY_MODEL_TEXT_H
 #define WM_GATEWAY_MODEL_TEXT_H
 

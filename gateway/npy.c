@@ -1,5 +1,5 @@
-/* npy.c -- see npy.h. Magic, version, length of the rest of the header; then a Python literal, padded so that the values begin at
- * a multiple of 64 bytes. */
+/* npy.c -- see npy.h. Magic, version, length of the rest of the header; then a Python literal, padded so that
+ * the values begin at a multiple of 64 bytes. */
 #include "gateway/npy.h"
 
 #include <errno.h>

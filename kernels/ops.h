@@ -54,10 +54,10 @@ struct wm_scales {
     int64_t row_group, row_step, col_group, col_step; /* groups >= 1 */
 };
 
-/* A matrix as the file holds it: `rows` (outputs) of `cols` (inputs) elements. `data` is borrowed (mapped) and must
- * outlive every weight made from it: a face may read it in place. Usually a row's elements lie together and rows
- * follow each other; Hugging Face's fused experts lie the other way round (`transposed`: a column's elements, one for each row,
- * lie together), and only a part of each line may be ours (`stride`). */
+/* A matrix as the file holds it: `rows` (outputs) of `cols` (inputs) elements. `data` is borrowed (mapped)
+ * and must outlive every weight made from it: a face may read it in place. Usually a row's elements lie
+ * together and rows follow each other; Hugging Face's fused experts lie the other way round (`transposed`: a
+ * column's elements, one for each row, lie together), and only a part of each line may be ours (`stride`). */
 struct wm_matrix {
     const void *data;
     enum wm_type type;
@@ -133,7 +133,7 @@ enum wm_rope_pairing {
     WM_ROPE_HALVES    /* (i, i + n/2): Hugging Face's llama */
 };
 
-/* --- mixture of experts: each row goes to a few of many feed-forward networks ------------------------------------- */
+/* --- mixture of experts: each row goes to a few of many feed-forward networks --------------------------- */
 
 /* One expert as the file holds it: out = down * (silu(gate x) * (up x)). */
 struct wm_expert_matrices {
@@ -141,8 +141,8 @@ struct wm_expert_matrices {
     struct wm_matrix down;     /* [width, hidden] */
 };
 
-/* logits[r, :] = rms_norm(x[r, :]) * w^T; the row goes to the `used` experts with the largest logits (the lowest number wins a
- * tie), each with score sigmoid(logit). */
+/* logits[r, :] = rms_norm(x[r, :]) * w^T; the row goes to the `used` experts with the largest logits (the
+ * lowest number wins a tie), each with score sigmoid(logit). */
 struct wm_route {
     const struct wm_act *x;
     int32_t rows;
@@ -153,9 +153,9 @@ struct wm_route {
     struct wm_routes *routes;
 };
 
-/* y[r, :] += sum over the experts e of row r of down_e(silu(gate_e z) * (up_e z)), z = score * rms_norm(x[r, :]): the score
- * scales the expert's *input* (Llama 4: Meta's moe.py). In the order of the routes. y may be x: every input is read
- * before the first output is written. */
+/* y[r, :] += sum over the experts e of row r of down_e(silu(gate_e z) * (up_e z)),
+ * z = score * rms_norm(x[r, :]): the score scales the expert's *input* (Llama 4: Meta's moe.py). In the order
+ * of the routes. y may be x: every input is read before the first output is written. */
 struct wm_expert_run {
     const struct wm_act *x;
     int32_t rows;
@@ -166,10 +166,10 @@ struct wm_expert_run {
     struct wm_act *y;
 };
 
-/* --- attention over the cache ---------------------------------------------------------------------------------------- */
+/* --- attention over the cache --------------------------------------------------------------------------- */
 
-/* Between the projection and attention: rope on q and k, their norm, the temperature of q; then k and v are written into
- * the cache. */
+/* Between the projection and attention: rope on q and k, their norm, the temperature of q; then k and v are
+ * written into the cache. */
 struct wm_qkv_post {
     struct wm_act *
         qkv; /* [rows, (heads + 2 kv_heads) * head_dim]: q, k, v; q is changed in place, k and v are used up */
@@ -198,10 +198,11 @@ struct wm_attention {
     int32_t layer, group;
 };
 
-/* --- pictures -------------------------------------------------------------------------------------------------------- */
+/* --- pictures ------------------------------------------------------------------------------------------- */
 
-/* Attention in which every token of a tile sees all tokens of the same tile; nothing is cached. Tile t is rows
- * [t * tokens, (t + 1) * tokens). Before it q and k are rotated, in adjacent pairs, by the same angles in every head. */
+/* Attention in which every token of a tile sees all tokens of the same tile; nothing is cached. Tile t is
+ * rows [t * tokens, (t + 1) * tokens). Before it q and k are rotated, in adjacent pairs, by the same angles
+ * in every head. */
 struct wm_tile_attention {
     const struct wm_act *qkv; /* [tiles * tokens, 3 * heads * head_dim]: q, k, v; may be used up */
     struct wm_act *out;       /* [tiles * tokens, heads * head_dim] */
@@ -211,9 +212,9 @@ struct wm_tile_attention {
     const float *cos, *sin; /* [tokens, head_dim / 2], host memory */
 };
 
-/* Makes one row of each square of factor x factor tokens: out[t, Y * (side / factor) + X] = the rows (factor Y + i, factor X + j) of tile t,
- * behind each other, i then j. Tile t's tokens lie row by row from in[t * tokens]; tokens >= side^2, what is
- * behind the square (a class token) is left out. */
+/* Makes one row of each square of factor x factor tokens: out[t, Y * (side / factor) + X] = the rows
+ * (factor Y + i, factor X + j) of tile t, behind each other, i then j. Tile t's tokens lie row by row from
+ * in[t * tokens]; tokens >= side^2, what is behind the square (a class token) is left out. */
 struct wm_pixel_shuffle {
     const struct wm_act *in; /* [tiles * tokens, width] */
     struct wm_act *out;      /* [tiles * (side / factor)^2, width * factor^2] */

@@ -29,9 +29,9 @@ void wm_routes_offer(struct wm_routes *routes, int32_t row, int32_t expert, doub
 /* The logits of the chosen ones become scores. */
 void wm_routes_finish(struct wm_routes *routes, int32_t row);
 
-/* Sorts the pairs (row, route) of the first `rows` rows by expert, so that an expert's rows lie together: pair
- * row * used + i goes to place[row * used + i], those of expert e to first[e] .. first[e + 1] - 1, and row_at[place] is the
- * row again. `first` has experts + 1 elements. */
+/* Sorts the pairs (row, route) of the first `rows` rows by expert, so that an expert's rows lie together:
+ * pair row * used + i goes to place[row * used + i], those of expert e to first[e] .. first[e + 1] - 1, and
+ * row_at[place] is the row again. `first` has experts + 1 elements. */
 void wm_routes_group(const struct wm_routes *routes, int32_t rows, int32_t experts, int32_t *first,
                      int32_t *place, int32_t *row_at);
 

@@ -1,12 +1,12 @@
 /* types.c -- the exact values of every weight format.
  *
- * WHY     Every face starts from these values: `reference` multiplies by them, `cpu` packs codes that must mean the
- *         same. So they are written once, plainly, and checked against blocks whose values are known.
+ * WHY     Every face starts from these values: `reference` multiplies by them, `cpu` packs codes that must
+ *         mean the same. So they are written once, plainly, and checked against blocks whose values are known.
  *
- * HOW     One function per type, named by the type table in types.h. All multi-byte fields are little-endian and
- *         unaligned. Scale times code is exact in float for every type here (11 bits of a half, at most 6 of a sub-scale
- *         and 8 of a code fit, or 8 and 6), and so is a minimum: each value is rounded at most once, as the
- *         formats define it.
+ * HOW     One function per type, named by the type table in types.h. All multi-byte fields are little-endian
+ *         and unaligned. Scale times code is exact in float for every type here (11 bits of a half, at most 6
+ *         of a sub-scale and 8 of a code fit, or 8 and 6), and so is a minimum: each value is rounded at most
+ *         once, as the formats define it.
  *
  * LIMITS  A new type is one line in WM_TYPES and one function here.
  */
@@ -107,7 +107,8 @@ static int two_bits(const uint8_t *pairs, int e)
     return pairs[32 * (e / 128) + e % 32] >> (2 * (e / 32 % 4)) & 3;
 }
 
-/* 16 bytes for 16 elements each: 4 bits of scale, 4 of minimum; pairs of bits; f16 scale of the scales and of the minima. */
+/* 16 bytes for 16 elements each: 4 bits of scale, 4 of minimum; pairs of bits; f16 scale of the scales and of
+ * the minima. */
 static void dequantize_Q2_K(const uint8_t *block, size_t count, float *out)
 {
     for (; count; count -= 256, block += 84, out += 256) {

@@ -52,7 +52,7 @@ const struct wm_type_info *wm_type_info(uint32_t number);
  * Products of scale and code are rounded once, to float. No alignment is needed. Any thread. */
 void wm_dequantize(enum wm_type type, const void *blocks, size_t count, float *out);
 
-/* --- pieces of blocks, for a face that packs codes and scales itself ----------------------------------------------- */
+/* --- pieces of blocks, for a face that packs codes and scales itself ------------------------------------ */
 
 /* Q4_K and Q5_K: the 6-bit scale and minimum of elements [32 j, 32 j + 32), from the twelve bytes that hold them. */
 void wm_k_scale(const uint8_t *scales, int j, uint8_t *scale, uint8_t *min);

@@ -1,5 +1,5 @@
-/* media.c -- pictures on Messenger and Instagram: the webhook carries their addresses, so nobody has to be asked, and an
- * address that has expired cannot be renewed. They are signed: no token is needed.
+/* media.c -- pictures on Messenger and Instagram: the webhook carries their addresses, so nobody has to be
+ * asked, and an address that has expired cannot be renewed. They are signed: no token is needed.
  */
 #include "adapters/messenger/channel.h"
 

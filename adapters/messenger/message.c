@@ -1,8 +1,8 @@
 /* message.c -- what a Messenger or Instagram message says: kind, text, payload and media.
  *
- * HOW     A message is its text, or what its first attachment is; a text under a picture is its caption. The attachments'
- *         addresses are kept in order, each once: Messenger tells a sticker twice, as `sticker` and as `image`.
- *         A type that is not in the table is a normal thing: both platforms invent some every year.
+ * HOW     A message is its text, or what its first attachment is; a text under a picture is its caption. The
+ *         attachments' addresses are kept in order, each once: Messenger tells a sticker twice, as `sticker`
+ *         and as `image`. A type that is not in the table is a normal thing: both platforms invent some every year.
  */
 #include "adapters/messenger/channel.h"
 

@@ -1,11 +1,11 @@
 /* messenger.c -- Messenger and Instagram messaging as two wm_adapters. Begin here: the tables name every part.
  *
- * Meta gave both one envelope, one Send API and one list of errors; they differ in what counts against a message's length, in
- * a few fields of a call, and in what webhooks tell.
+ * Meta gave both one envelope, one Send API and one list of errors; they differ in what counts against a
+ * message's length, in a few fields of a call, and in what webhooks tell.
  *
- * Neither returns our reference in statuses. Messenger gives it back in the echo of a message, where echoes are subscribed
- * to: such an echo is read as the status "sent". Since they may not be, silence proves nothing, and WM_CAP_STATUS_REF is
- * not claimed.
+ * Neither returns our reference in statuses. Messenger gives it back in the echo of a message, where echoes
+ * are subscribed to: such an echo is read as the status "sent". Since they may not be, silence proves
+ * nothing, and WM_CAP_STATUS_REF is not claimed.
  */
 #include "adapters/messenger/channel.h"
 

@@ -5,10 +5,11 @@
  *              "standby":[UPDATE ...]                         another app owns it: to be known, never answered
  *              "changes":[{"field":F,"value":...}]            not a message: comments, feed, leads
  *
- * HOW     What an update is, is told by the member that it has: a table names them. An update with none of these is one
- *         event of kind OTHER under the name of the member that it does have.
+ * HOW     What an update is, is told by the member that it has: a table names them. An update with none of
+ *         these is one event of kind OTHER under the name of the member that it does have.
  *
- * ALWAYS  (1) All entries, all updates. What is missing, null or of another type costs that piece, never its neighbours.
+ * ALWAYS  (1) All entries, all updates. What is missing, null or of another type costs that piece, never its
+ *             neighbours.
  *         (2) Nothing that the account wrote itself is a question: echoes, and updates whose sender is the account.
  *         (3) Only a text that is not JSON or not an envelope of this platform is an error.
  */
@@ -64,7 +65,7 @@ static void set_apart(struct wm_draft *d, struct wm_event *e, const char *prefix
         wm_draft_key(d, e, prefix, e->id);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------------- */
 
 /* What the account said, through us or not. Our own reference in it proves that a send arrived. */
 static void read_echo(struct wm_draft *d, struct wm_event *e, const json_t *message)
@@ -144,7 +145,7 @@ static void read_postback(struct wm_draft *d, const struct wm_messenger_context 
     e->wants_reply = e->sender != NULL;
 }
 
-/* --- marks --------------------------------------------------------------------------------------------------- */
+/* --- marks ---------------------------------------------------------------------------------------------- */
 
 /* Both hold for all that was sent up to a watermark (Unix milliseconds: the payload), or for the message that is named:
  * Messenger's delivery names some, Instagram's read names one and has no watermark. */
@@ -161,7 +162,7 @@ static void read_mark(struct wm_draft *d, const struct wm_messenger_context *in,
     wm_draft_set(d, &e->payload, wm_meta_json_text(mark, "watermark"));
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------------------------------------- */
 
 static void read_optin(struct wm_draft *d, const struct wm_messenger_context *in, const json_t *update,
                        const json_t *optin, const char *member)

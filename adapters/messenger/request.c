@@ -1,7 +1,7 @@
 /* request.c -- the Send API's calls: a text, mark_seen, typing_on.
  *
- * On Messenger our reference travels as `metadata` and comes back in the echo of the message. Instagram documents neither
- * it nor messaging_type, so its calls are without.
+ * On Messenger our reference travels as `metadata` and comes back in the echo of the message. Instagram
+ * documents neither it nor messaging_type, so its calls are without.
  */
 #include "adapters/messenger/channel.h"
 

@@ -61,7 +61,7 @@ static int32_t segment_blocks(const struct wm_attention *op, int64_t position)
     return even > SEGMENT_BLOCKS ? (int32_t)even : SEGMENT_BLOCKS;
 }
 
-/* --- one item ------------------------------------------------------------------------------------------------- */
+/* --- one item ------------------------------------------------------------------------------------------- */
 
 static void start(const struct job *job, const struct item *item, struct wm_attend *a)
 {
@@ -143,7 +143,7 @@ static void do_item(void *arg, int chunk, int worker)
         write_out(job, item, whole);
 }
 
-/* --- the work list ---------------------------------------------------------------------------------------------- */
+/* --- the work list -------------------------------------------------------------------------------------- */
 
 /* How many of the span's rows, from `row` on, make one tile; fills in what depends on their positions. */
 static int32_t cut_tile(const struct wm_attention *op, const struct wm_span *span, int32_t row,

@@ -1,19 +1,20 @@
 /* experts.c -- the experts of a layer: chosen for each row, packed when first needed, run as one product.
  *
- * WHY     A layer of many experts is mostly weights that a given batch does not touch. With one row the chosen expert must
- *         run at the speed of memory, like any other product; with many rows each expert's weights should be read
- *         once for all rows that go to it.
+ * WHY     A layer of many experts is mostly weights that a given batch does not touch. With one row the
+ *         chosen expert must run at the speed of memory, like any other product; with many rows each expert's
+ *         weights should be read once for all rows that go to it.
  *
- * HOW     The pairs (row, route) are sorted by expert (wm_routes_group); the pairs of one expert are a run of a product
- *         (matmul.c), so that gate and up of all experts are two passes over the workers, and down two more. The
- *         outputs of the pairs lie beside each other until a last pass adds them, each row's in the order of its routes.
+ * HOW     The pairs (row, route) are sorted by expert (wm_routes_group); the pairs of one expert are a run of
+ *         a product (matmul.c), so that gate and up of all experts are two passes over the workers, and down
+ *         two more. The outputs of the pairs lie beside each other until a last pass adds them, each row's in
+ *         the order of its routes.
  *
- * ALWAYS  (1) A row's sum is made of the same numbers in the same order in any company: nothing is added from two
- *             threads.
+ * ALWAYS  (1) A row's sum is made of the same numbers in the same order in any company: nothing is added from
+ *             two threads.
  *         (2) y is written after the last read of x.
  *
- * LIMITS  Scratch for each pair: 2 hidden + width floats. The first use of an expert packs it, on all workers, while
- *         its row waits: about a tenth of a second for 100 MB on two threads.
+ * LIMITS  Scratch for each pair: 2 hidden + width floats. The first use of an expert packs it, on all
+ *         workers, while its row waits: about a tenth of a second for 100 MB on two threads.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ struct wm_experts {
     struct expert *expert;
 };
 
-/* --- packing ---------------------------------------------------------------------------------------------------- */
+/* --- packing -------------------------------------------------------------------------------------------- */
 
 void cpu_experts_free(struct wm_backend *be, struct wm_experts *x)
 {
@@ -99,7 +100,7 @@ static enum wm_status pack_expert(struct wm_backend *be, struct expert *e, struc
     return WM_OK;
 }
 
-/* --- choosing --------------------------------------------------------------------------------------------------- */
+/* --- choosing ------------------------------------------------------------------------------------------- */
 
 enum wm_status cpu_route(struct wm_backend *be, const struct wm_route *op, struct wm_error *err)
 {
@@ -123,7 +124,7 @@ enum wm_status cpu_route(struct wm_backend *be, const struct wm_route *op, struc
     return WM_OK;
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------------------------------------- */
 
 /* Scratch of one operation. */
 struct routing {

@@ -42,7 +42,7 @@ void *cpu_scratch(struct scratch *s, size_t bytes);
 /* The path of this machine, or the one that WM_CPU_PATH names. */
 enum wm_status cpu_path(const struct wm_cpu_path **out, struct wm_error *err);
 
-/* --- pack.c, pack_codes.c: matrices to panels ----------------------------------------------------------------------------- */
+/* --- pack.c, pack_codes.c: matrices to panels ----------------------------------------------------------- */
 
 /* A run of panels of one part of the matrix. */
 struct panels {
@@ -63,7 +63,7 @@ enum wm_status cpu_pack(struct wm_backend *be, const struct wm_matrix *m, enum w
 /* Packs one row of a matrix of blocks into its panel, whose bytes are zero before. */
 void cpu_pack_codes(const struct wm_matrix *m, const struct panels *to, int64_t row);
 
-/* --- weights.c: packed matrices ----------------------------------------------------------------------------- */
+/* --- weights.c: packed matrices ------------------------------------------------------------------------- */
 
 struct wm_weight {
     int64_t rows, cols;
@@ -80,7 +80,7 @@ size_t cpu_weight_bytes(const struct wm_weight *w);
 enum wm_status cpu_embed(struct wm_backend *be, const struct wm_weight *table, const int32_t *ids,
                          int32_t rows, struct wm_act *x, struct wm_error *err);
 
-/* --- matmul.c ----------------------------------------------------------------------------------------------- */
+/* --- matmul.c ------------------------------------------------------------------------------------------- */
 
 enum wm_status cpu_matmul(struct wm_backend *be, const struct wm_matmul *op, struct wm_error *err);
 
@@ -99,7 +99,7 @@ struct cpu_run {
 enum wm_status cpu_matmul_runs(struct wm_backend *be, const struct wm_matmul *op, const float *scores,
                                struct cpu_run *runs, int n_runs, struct wm_error *err);
 
-/* --- experts.c ------------------------------------------------------------------------------------------------ */
+/* --- experts.c ------------------------------------------------------------------------------------------ */
 
 enum wm_status cpu_experts_new(struct wm_backend *be, const struct wm_expert_matrices *experts, int32_t n,
                                struct wm_experts **out, struct wm_error *err);
@@ -108,7 +108,7 @@ size_t cpu_experts_bytes(const struct wm_experts *x);
 enum wm_status cpu_route(struct wm_backend *be, const struct wm_route *op, struct wm_error *err);
 enum wm_status cpu_expert_run(struct wm_backend *be, const struct wm_expert_run *op, struct wm_error *err);
 
-/* --- kv.c: the pool, rope ------------------------------------------------------------------------------------- */
+/* --- kv.c: the pool, rope ------------------------------------------------------------------------------- */
 
 size_t cpu_kv_block_bytes(const struct wm_kv_shape *shape);
 enum wm_status cpu_kv_new(struct wm_backend *be, const struct wm_kv_shape *shape, struct wm_kv **out,
@@ -121,7 +121,7 @@ enum wm_status cpu_qkv_post(struct wm_backend *be, const struct wm_batch *batch,
 /* K of one head in one layer of a block (laid out as path.h says); V lies wm_k_bytes behind it. */
 uint8_t *cpu_kv_head(const struct wm_kv *kv, int32_t block, int32_t layer, int32_t head);
 
-/* --- rows.c, tile_attention.c ----------------------------------------------------------------------------------- */
+/* --- rows.c, tile_attention.c --------------------------------------------------------------------------- */
 
 enum wm_status cpu_copy_rows(struct wm_backend *be, const struct wm_act *from, int32_t from_row,
                              struct wm_act *to, int32_t to_row, int32_t rows, struct wm_error *err);
@@ -132,7 +132,7 @@ enum wm_status cpu_pixel_shuffle(struct wm_backend *be, const struct wm_pixel_sh
 enum wm_status cpu_tile_attention(struct wm_backend *be, const struct wm_tile_attention *op,
                                   struct wm_error *err);
 
-/* --- attention.c, sample.c -------------------------------------------------------------------------------------- */
+/* --- attention.c, sample.c ------------------------------------------------------------------------------ */
 
 enum wm_status cpu_attention(struct wm_backend *be, const struct wm_batch *batch,
                              const struct wm_attention *op, struct wm_error *err);

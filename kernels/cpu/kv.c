@@ -1,11 +1,12 @@
 /* kv.c -- the KV cache in 8 bits, and the step that fills it: rope, norm, temperature, spread, quantise, write.
  *
- * WHY     A kept conversation costs memory for every token: at 8 bits with one scale per position and head it is half of
- *         16-bit floats, and what attention must read is halved with it.
+ * WHY     A kept conversation costs memory for every token: at 8 bits with one scale per position and head it
+ *         is half of 16-bit floats, and what attention must read is halved with it.
  *
- * HOW     A block is one run of whole pages [layer][head][K, V], so giving it back is one call. Within a head, codes lie
- *         as attention reads them (path.h). Angles are position * inv_freq in double, exact to far beyond any
- *         context; sines and cosines are kept from layer to layer, as long as positions and frequencies are the same.
+ * HOW     A block is one run of whole pages [layer][head][K, V], so giving it back is one call. Within a
+ *         head, codes lie as attention reads them (path.h). Angles are position * inv_freq in double, exact
+ *         to far beyond any context; sines and cosines are kept from layer to layer, as long as positions and
+ *         frequencies are the same.
  */
 #include <assert.h>
 #include <math.h>
@@ -95,7 +96,7 @@ static void write_v(uint8_t *head, int n, int slot, const int8_t *codes, float s
     memcpy(head + wm_v_scales(n) + (size_t)slot * sizeof scale, &scale, sizeof scale);
 }
 
-/* --- rope --------------------------------------------------------------------------------------------------- */
+/* --- rope ----------------------------------------------------------------------------------------------- */
 
 /* What the sines and cosines in be->angles were made for lies in front of them. */
 struct angles {
@@ -132,7 +133,7 @@ static void rotate(float *head, int n, enum wm_rope_pairing pairing, const float
     }
 }
 
-/* --- spreading what is large ------------------------------------------------------------------------------------ */
+/* --- spreading what is large ---------------------------------------------------------------------------- */
 
 /* Rope leaves keys with a few elements ten times larger than the rest, and those set the scale that all are rounded
  * with. Sums and differences of far elements (a Hadamard matrix, orthogonal) spread them; done to q and k alike
@@ -152,7 +153,7 @@ static void spread(float *head, int n)
     }
 }
 
-/* --- the operation -------------------------------------------------------------------------------------------- */
+/* --- the operation -------------------------------------------------------------------------------------- */
 
 struct job {
     const struct wm_cpu_path *path;

@@ -1,14 +1,14 @@
 /* matmul.c -- a product: its input rows to tiles, then every panel against every tile.
  *
- * Two passes over the workers, because every panel needs all rows; a few rows are prepared by the caller alone, which
- * takes less time than calling the others. Rows are spread evenly over the tiles (16 rows are two tiles of 8, not
- * 12 and 4), and a chunk of panels goes through all tiles before the next: it stays in the cache.
+ * Two passes over the workers, because every panel needs all rows; a few rows are prepared by the caller
+ * alone, which takes less time than calling the others. Rows are spread evenly over the tiles (16 rows are
+ * two tiles of 8, not 12 and 4), and a chunk of panels goes through all tiles before the next: it stays in the cache.
  *
- * Rows may come in runs, each with a weight of its own: the experts of a layer are one product, in which no thread waits
- * for another between experts.
+ * Rows may come in runs, each with a weight of its own: the experts of a layer are one product, in which no
+ * thread waits for another between experts.
  *
- * A precise product keeps what the first rounding left out as a second set of tiles, and adds their product to the
- * first's: 16 bits of input for twice the multiplications.
+ * A precise product keeps what the first rounding left out as a second set of tiles, and adds their product
+ * to the first's: 16 bits of input for twice the multiplications.
  */
 #include <assert.h>
 

@@ -27,7 +27,7 @@ enum {
         8 /* neighbours in the lines of a transposed matrix, which so are read in long pieces */
 };
 
-/* --- which format --------------------------------------------------------------------------------------------- */
+/* --- which format --------------------------------------------------------------------------------------- */
 
 static bool scaled_by_segment(const struct wm_matrix *m)
 {
@@ -85,7 +85,7 @@ static enum wm_cpu_format choose(const struct wm_matrix *m, enum wm_use use, siz
     }
 }
 
-/* --- floats ------------------------------------------------------------------------------------------------------- */
+/* --- floats --------------------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) void spread_of(uint8_t *out, const uint8_t *in, size_t n,
                                                             size_t size)
@@ -105,8 +105,8 @@ static void spread(uint8_t *out, const uint8_t *in, size_t n, size_t size)
         spread_of(out, in, n, 4);
 }
 
-/* The rows of a panel, element by element into their place of each input's sixteen; a stretch of all rows before the next
- * stretch, so that what is written stays near. */
+/* The rows of a panel, element by element into their place of each input's sixteen; a stretch of all rows
+ * before the next stretch, so that what is written stays near. */
 static void pack_rows(const struct wm_matrix *m, const struct panels *to, int64_t panel, size_t size)
 {
     enum { STRETCH = 64 /* inputs */ };
@@ -152,8 +152,8 @@ static void pack_floats(const struct wm_matrix *m, const struct panels *to, int6
             pack_rows(m, to, panel, size);
 }
 
-/* The heads of F8, which hold 256 times the scale. A code of the panel that is NaN makes its scale NaN: so it need not be
- * looked for in the products. */
+/* The heads of F8, which hold 256 times the scale. A code of the panel that is NaN makes its scale NaN: so it
+ * need not be looked for in the products. */
 static void put_f8_heads(const struct wm_matrix *m, const struct panels *to, int64_t first, int64_t end)
 {
     for (int64_t r = first * WM_PANEL; r < end * WM_PANEL && r < m->rows; r++) {
@@ -183,7 +183,7 @@ static void pack_values(const struct wm_matrix *m, const struct panels *to, int6
     }
 }
 
-/* --- all of it ------------------------------------------------------------------------------------------------------ */
+/* --- all of it ------------------------------------------------------------------------------------------ */
 
 struct packing {
     const struct wm_matrix *m;

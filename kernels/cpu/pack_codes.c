@@ -1,8 +1,9 @@
 /* pack_codes.c -- blocks of codes, taken apart and put together again as panels.
  *
- * A block type becomes a group of 32 codes and what scales them (the functions take_*); a format's head and group are put
- * together from sixteen of those (put_*). Codes and scales are the file's own. Where a file has a scale of scales, both
- * are kept and multiplied in a register: there the product is exact, as a half float it would not be.
+ * A block type becomes a group of 32 codes and what scales them (the functions take_*); a format's head and
+ * group are put together from sixteen of those (put_*). Codes and scales are the file's own. Where a file has
+ * a scale of scales, both are kept and multiplied in a register: there the product is exact, as a half float
+ * it would not be.
  */
 #include <string.h>
 
@@ -24,7 +25,7 @@ struct head {
     float factor;        /* f32, of S4 and F8 */
 };
 
-/* --- taking blocks apart: types.c describes each ---------------------------------------------------------------- */
+/* --- taking blocks apart: types.c describes each -------------------------------------------------------- */
 
 static void take_nibbles(const uint8_t *packed, uint8_t *codes)
 {
@@ -156,8 +157,8 @@ static void take_group(const struct wm_matrix *m, const uint8_t *line, size_t g,
     }
 }
 
-/* Row `row`'s scales for the segment from input `from` on, which lies in `line`. A min is subtracted in the file's formulas,
- * and added in ours. */
+/* Row `row`'s scales for the segment from input `from` on, which lies in `line`. A min is subtracted in the
+ * file's formulas, and added in ours. */
 static struct head take_head(const struct wm_matrix *m, const uint8_t *line, int64_t row, size_t from)
 {
     const struct wm_type_info *type = wm_type_info(m->type);
@@ -179,7 +180,7 @@ static struct head take_head(const struct wm_matrix *m, const uint8_t *line, int
     }
 }
 
-/* --- putting panels together ------------------------------------------------------------------------------------ */
+/* --- putting panels together ---------------------------------------------------------------------------- */
 
 static void put_head(enum wm_cpu_format format, struct head head, int o, uint8_t *out)
 {

@@ -25,18 +25,18 @@ enum {
     WM_GROUP = 32      /* inputs that share a scale of the activations */
 };
 
-/* How a panel holds 16 outputs: as segments, which are a head and then groups of 32 inputs. A line is 64 bytes: [16
- * outputs][4 inputs].
+/* How a panel holds 16 outputs: as segments, which are a head and then groups of 32 inputs. A line is 64
+ * bytes: [16 outputs][4 inputs].
  *
  *   NIBBLES  4 lines: inputs 8i.. of line i in the low halves of its bytes, inputs 8i + 4.. in the high ones
  *   FIVES    nibbles, then a line whose bit i is the fifth bit of inputs 4i..
  *   SIXES    nibbles, then 2 lines: pair of bits i % 4 of line i / 4 is the fifth and sixth bit of inputs 4i..
  *   BYTES    8 lines
  *
- * w = scale * (code - offset), or scale * code + min; table formats take the WM_IQ4_VALUES of a nibble, plus 128, for its
- * code. Scales and mins are f16 or f32, one for each output, and lie behind the codes of a group, or in the head for
- * the whole segment. "Parts" are signed bytes behind the codes, one for each output, that multiply the head's; two of
- * them serve the first and the last 16 inputs of the group.
+ * w = scale * (code - offset), or scale * code + min; table formats take the WM_IQ4_VALUES of a nibble, plus
+ * 128, for its code. Scales and mins are f16 or f32, one for each output, and lie behind the codes of a
+ * group, or in the head for the whole segment. "Parts" are signed bytes behind the codes, one for each
+ * output, that multiply the head's; two of them serve the first and the last 16 inputs of the group.
  *
  * id, bytes of a head, how the codes of a group lie, bytes behind them */
 #define WM_CPU_FORMATS(X)                                                                                    \
@@ -170,8 +170,8 @@ struct wm_cpu_path {
 
     void (*product)(const struct wm_product *p);
 
-    /* Writes row `row` of a tile; each of the three may be NULL. `rest` is a tile of what `groups` left out, in the same
-     * form. For WM_PROLOGUE_SWIGLU x is [gate | up]. */
+    /* Writes row `row` of a tile; each of the three may be NULL. `rest` is a tile of what `groups` left out,
+     * in the same form. For WM_PROLOGUE_SWIGLU x is [gate | up]. */
     void (*prepare)(const struct wm_prepare *p, const float *x, int row, struct x_group *groups,
                     struct x_group *rest, float *floats);
 

@@ -1,24 +1,24 @@
 /* products.h -- one panel of 16 outputs against up to LANES_ROWS rows: the loops in which the time goes.
  *
- * WHY     A conversation's next token costs one pass over all weights. With few rows the pass runs at the speed of
- *         memory, so 4-bit weights stay 4-bit until they are in a register; with many it runs at the speed of the
- *         multipliers, so one loaded line of weights serves LANES_ROWS rows.
+ * WHY     A conversation's next token costs one pass over all weights. With few rows the pass runs at the
+ *         speed of memory, so 4-bit weights stay 4-bit until they are in a register; with many it runs at the
+ *         speed of the multipliers, so one loaded line of weights serves LANES_ROWS rows.
  *
  * HOW     Group by group of 32 inputs: eight integer dot products per row, one conversion, then
  *           sum += scale_w * (scale_x * dot)   and, with a min,   sum += min * (scale_x * sum of the codes of x)
- *         Formats differ in how a line of codes is read, where a dot product starts (what the offset of the codes adds is
- *         known beforehand) and where scale and min lie: four small functions, of which the compiler makes one loop for
- *         each format and number of rows.
+ *         Formats differ in how a line of codes is read, where a dot product starts (what the offset of the
+ *         codes adds is known beforehand) and where scale and min lie: four small functions, of which the
+ *         compiler makes one loop for each format and number of rows.
  *
- * ALWAYS  The operations that make one output of one row, and their order, are the same for every number of rows:
- *         a row's result does not depend on its company, bit for bit.
+ * ALWAYS  The operations that make one output of one row, and their order, are the same for every number of
+ *         rows: a row's result does not depend on its company, bit for bit.
  *
  * Included by the path_*.c files, after lanes.h.
  */
 #include "kernels/cpu/path.h"
 #include "kernels/types.h"
 
-/* --- what a format is: constants where these are expanded ------------------------------------------------------- */
+/* --- what a format is: constants where these are expanded ----------------------------------------------- */
 
 LANE bool has_table(enum wm_cpu_format f)
 {
@@ -47,7 +47,7 @@ LANE bool has_small_codes(enum wm_cpu_format f)
     return f != WM_FORMAT_U8 && !has_table(f);
 }
 
-/* --- a group of 32 inputs ----------------------------------------------------------------------------------------- */
+/* --- a group of 32 inputs ------------------------------------------------------------------------------- */
 
 #define X(value) (value) + 128,
 static const uint8_t table_codes[16] = {WM_IQ4_VALUES(X)};
@@ -151,7 +151,7 @@ LANE void group(enum wm_cpu_format f, int rows, struct head head, const uint8_t 
     }
 }
 
-/* --- floats ------------------------------------------------------------------------------------------------------- */
+/* --- floats --------------------------------------------------------------------------------------------- */
 
 LANE vf sixteen(enum wm_cpu_format f, const uint8_t *w)
 {
@@ -191,7 +191,7 @@ LANE void inputs(enum wm_cpu_format f, int rows, const uint8_t *w, const float *
         one_input(f, rows, w, x, even);
 }
 
-/* --- a panel -------------------------------------------------------------------------------------------------------- */
+/* --- a panel -------------------------------------------------------------------------------------------- */
 
 /* A function of its own, not twelve copies: it runs once for thousands of multiplications. */
 static __attribute__((noinline)) void put_sums(const struct wm_product *p, int first, int rows,

@@ -1,29 +1,29 @@
 /* workers.c -- a few threads that share the work of one operation.
  *
- * WHY     The daemon computes on the same cores that serve webhooks, TLS and the disk. A pool that gives each thread a
- *         fixed share and waits for all of them runs at the pace of the thread that lost its core: ten times slower
- *         than no pool at all. Here a thread that does not come is not missed.
+ * WHY     The daemon computes on the same cores that serve webhooks, TLS and the disk. A pool that gives each
+ *         thread a fixed share and waits for all of them runs at the pace of the thread that lost its core:
+ *         ten times slower than no pool at all. Here a thread that does not come is not missed.
  *
- * HOW     One 64-bit ticket holds the whole state of the job: its number, how many chunks it has and which is the
- *         next. A chunk is claimed by one compare-and-swap, so a claim can never reach into another job. The
- *         caller publishes a job, claims chunks like everyone else, and at the end waits only for chunks that
- *         somebody has claimed.
+ * HOW     One 64-bit ticket holds the whole state of the job: its number, how many chunks it has and which is
+ *         the next. A chunk is claimed by one compare-and-swap, so a claim can never reach into another job.
+ *         The caller publishes a job, claims chunks like everyone else, and at the end waits only for chunks
+ *         that somebody has claimed.
  *
  *           ticket:  [ number : 24 | chunks : 20 | next : 20 ]
  *
- *         A worker that loses its core in the middle of a chunk does hold the caller up. So a long wait is paid for only
- *         once in a while: after one of d nanoseconds the caller works alone for ALONE_FACTOR x d.
+ *         A worker that loses its core in the middle of a chunk does hold the caller up. So a long wait is
+ *         paid for only once in a while: after one of d nanoseconds the caller works alone for ALONE_FACTOR x d.
  *
- *         Operations follow each other within a microsecond or two, so an idle worker looks at the ticket for a
- *         short while before it goes to sleep; whoever publishes a job wakes the sleepers.
+ *         Operations follow each other within a microsecond or two, so an idle worker looks at the ticket for
+ *         a short while before it goes to sleep; whoever publishes a job wakes the sleepers.
  *
- * ALWAYS  (1) work and arg change only while every chunk of the old job is done, so whoever has claimed a chunk
- *             reads those of its own job.
- *         (2) A worker first counts itself as a sleeper and then looks at the ticket; the publisher first writes the
- *             ticket and then looks for sleepers. One of the two sees the other: no job is slept through.
+ * ALWAYS  (1) work and arg change only while every chunk of the old job is done, so whoever has claimed a
+ *             chunk reads those of its own job.
+ *         (2) A worker first counts itself as a sleeper and then looks at the ticket; the publisher first
+ *             writes the ticket and then looks for sleepers. One of the two sees the other: no job is slept through.
  *
- * LIMITS  Whatever else runs, at most one part in ALONE_FACTOR of the time is lost to waiting. Chunks should take
- *         microseconds, not milliseconds.
+ * LIMITS  Whatever else runs, at most one part in ALONE_FACTOR of the time is lost to waiting. Chunks should
+ *         take microseconds, not milliseconds.
  */
 #include "kernels/cpu/workers.h"
 
