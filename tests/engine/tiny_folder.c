@@ -125,7 +125,7 @@ static void add_experts(struct tiny_tensors *list, enum tiny_experts how)
 
 static void add_of_layer(struct tiny_tensors *list, int layer, const char *what, int n, int64_t a, int64_t b)
 {
-    char name[96];
+    char name[160];
     snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, what);
     tiny_add(list, "BF16", name, n, a, b, 0);
 }
