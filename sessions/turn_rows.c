@@ -22,6 +22,9 @@ enum {
     WORDS_BYTES = 1 << 20 /* of a message whose picture could not be had */
 };
 
+/* What a person wrote under a picture; the transcript has it in words already. */
+#define CAPTION "CASE WHEN kind IN ('image', 'sticker') THEN (SELECT text FROM events WHERE seq = event) END"
+
 /* --- loading -------------------------------------------------------------------------------------------------- */
 
 static struct wm_row *row_add(struct wm_turn_load *j, size_t *cap)
@@ -102,8 +105,8 @@ static bool gather_pictures(const struct wm_turn_load *j, struct wm_db *db, stru
 static bool load_past(struct wm_turn_load *j, struct wm_db *db, int64_t cut, bool same_model, size_t *cap)
 {
     sqlite3_stmt *s = wm_db_ask(db,
-                                "SELECT id, turn, role, text, tokens, pictures, kind,"
-                                " (SELECT text FROM events WHERE seq = event) FROM (SELECT * FROM transcript"
+                                "SELECT id, turn, role, text, tokens, pictures, kind, " CAPTION
+                                " FROM (SELECT * FROM transcript"
                                 " WHERE conversation = ? AND turn > ? ORDER BY turn DESC, place DESC LIMIT ?)"
                                 " ORDER BY turn, place",
                                 "iii", j->conversation, cut, (int64_t)PAST_ROWS);
@@ -142,11 +145,11 @@ static int64_t patience_ms(const struct wm_turn_load *j, int64_t arrived_ms)
 /* The rows that wait, in platform order. */
 static bool load_waiting(struct wm_turn_load *j, struct wm_db *db, size_t *cap, struct waiting *out)
 {
-    sqlite3_stmt *s = wm_db_ask(db,
-                                "SELECT id, role, text, kind, silent, at_ms, arrived_ms,"
-                                " (SELECT text FROM events WHERE seq = event) FROM transcript"
-                                " WHERE conversation = ? AND turn IS NULL ORDER BY at_ms, id LIMIT ?",
-                                "ii", j->conversation, (int64_t)TURN_MESSAGES + 1);
+    sqlite3_stmt *s =
+        wm_db_ask(db,
+                  "SELECT id, role, text, kind, silent, at_ms, arrived_ms, " CAPTION " FROM transcript"
+                  " WHERE conversation = ? AND turn IS NULL ORDER BY at_ms, id LIMIT ?",
+                  "ii", j->conversation, (int64_t)TURN_MESSAGES + 1);
     for (int n = 0; wm_db_row(db, s); n++) {
         if (n == TURN_MESSAGES) {
             j->more = true;

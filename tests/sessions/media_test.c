@@ -374,6 +374,39 @@ static void what_fails_once_is_tried_again(void **state)
     }
 }
 
+/* A file where each of the shelf's folders belongs: nothing can be written there, not by root either. */
+static void block_shelf(struct world *w, bool blocked)
+{
+    for (int i = 0; i < 256; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/media/%02x", w->dir, i);
+        FILE *f = blocked ? fopen(path, "w") : NULL;
+        if (f)
+            fclose(f);
+        else if (!blocked)
+            unlink(path);
+    }
+}
+
+static void a_disk_that_cannot_write_is_tried_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new_with(seeing);
+    block_shelf(w, true);
+    world_post(w, "image|m1|ana|+0|what?|cat");
+    int64_t until = wm_now_ms() + 10000;
+    while (w->platform.fetched == 0 && wm_now_ms() < until)
+        usleep(1000);
+    usleep(50000);
+    assert_int_equal(media_in(w, "wanted"), 1);
+    assert_int_equal(world_sent_n(w), 0);
+    block_shelf(w, false);
+    world_advance(w, 3000);
+    assert_true(world_wait_sent(w, 1));
+    assert_string_equal(world_sent(w, 0), "re: <cat>what?");
+    world_free(w);
+}
+
 static void never_the_right_bytes(struct picture *p)
 {
     if (!p->asked)
@@ -588,6 +621,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_picture_are_not_kept),
         cmocka_unit_test(some_of_several_pictures_are_shown),
         cmocka_unit_test(what_fails_once_is_tried_again),
+        cmocka_unit_test(a_disk_that_cannot_write_is_tried_again),
         cmocka_unit_test(attempts_end),
         cmocka_unit_test(a_picture_that_comes_too_late_changes_nothing_that_was_said),
         cmocka_unit_test(more_pictures_than_the_context_holds_become_words),
