@@ -1,17 +1,18 @@
 /* batch.c -- one step: rows of many requests through the model at once.
  *
- * WHY     Reading the weights costs the same for one row as for thirty, so everybody who waits for a token gets it from the
- *         same pass; and long prompts must not stop those who are being answered.
+ * WHY     Reading the weights costs the same for one row as for thirty, so everybody who waits for a token
+ *         gets it from the same pass; and long prompts must not stop those who are being answered.
  *
- * HOW     First one row for each request that needs just one (they are being answered, or their prompt ends here), then
- *         slices of the prompts, in the order of wm_request_before, until the budget of rows is used up. Rows of one request
- *         lie together as one span. Only the last row of a request that is complete is turned into logits and sampled.
+ * HOW     First one row for each request that needs just one (they are being answered, or their prompt ends
+ *         here), then slices of the prompts, in the order of wm_request_before, until the budget of rows is
+ *         used up. Rows of one request lie together as one span. Only the last row of a request that is
+ *         complete is turned into logits and sampled.
  *
- *         A slice ends before the first slot of a picture whose rows are not there yet; slots of those that are get their
- *         rows grafted in. Slices begin and end inside pictures as they do anywhere else.
+ *         A slice ends before the first slot of a picture whose rows are not there yet; slots of those that
+ *         are get their rows grafted in. Slices begin and end inside pictures as they do anywhere else.
  *
- * ALWAYS  (1) What a request gets does not depend on the others: rows do not mix (the operations promise it), and its
- *             random numbers come from its seed and the place of the token alone.
+ * ALWAYS  (1) What a request gets does not depend on the others: rows do not mix (the operations promise it),
+ *             and its random numbers come from its seed and the place of the token alone.
  *         (2) Every request that needs one row gets it in every step: max_running <= max_rows.
  */
 #include "engine/batch.h"

@@ -12,8 +12,9 @@ enum wm_status wm_step_new(struct wm_model *model, struct wm_kv *const kv[WM_KV_
                            int32_t max_running, struct wm_step **out, struct wm_error *err);
 void wm_step_free(struct wm_step *s); /* NULL is fine */
 
-/* Chooses the rows of the step from the running requests (a list by ->next, at most max_running) and computes them. Each request's
- * step_rows and step_samples are set; its lease is still to be told (wm_kv_cache_wrote). On failure no lease may be kept. */
+/* Chooses the rows of the step from the running requests (a list by ->next, at most max_running) and computes
+ * them. Each request's step_rows and step_samples are set; its lease is still to be told (wm_kv_cache_wrote).
+ * On failure no lease may be kept. */
 enum wm_status wm_step_run(struct wm_step *s, struct wm_request *running, uint64_t step_number,
                            struct wm_error *err);
 

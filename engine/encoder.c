@@ -1,21 +1,28 @@
 /* encoder.c -- pictures as the rows that stand in a prompt.
  *
- * WHY     A picture is up to seventeen tiles, and each costs the tower what hundreds of tokens cost the model. The next turn names
- *         the same picture again; and while a stranger's picture is encoded, everybody else's replies go on.
+ * WHY     A picture is up to seventeen tiles, and each costs the tower what hundreds of tokens cost the
+ *         model. The next turn names the same picture again; and while a stranger's picture is encoded,
+ *         everybody else's replies go on.
  *
  * HOW     An encoding is known by the hash of its file, so that the same picture sent twice is encoded once:
  *
- *           wanted --thread reads the file--> tiles --one tile a step--> rows --nobody wants it--> kept, least recently
- *              \________________________________\___________________> failed                       used goes first
+ *           wanted --thread reads the file--> tiles --one tile a step--> rows --nobody wants it--> kept
+ *              \________________________________\___________________> failed
  *
- *         Few files are read ahead: their tiles are large. Pictures are encoded in the order in which they were wanted.
+ *         Of what is kept the least recently used goes first.
+ *
+ *         Few files are read ahead: their tiles are large. Pictures are encoded in the order in which they
+ *         were wanted.
  *
  * ALWAYS  (1) What somebody wants is neither freed nor begun twice.
- *         (2) An encoding that failed is gone when the last who wanted it has let go: the next request tries again.
- *         (3) A file whose bytes are no longer those of the hash is a failure, never a picture under a wrong name.
+ *         (2) An encoding that failed is gone when the last who wanted it has let go: the next request tries
+ *             again.
+ *         (3) A file whose bytes are no longer those of the hash is a failure, never a picture under a wrong
+ *             name.
  *
- * LIMITS  Rows that nobody wants: KEPT_BYTES and KEPT of them. Rows that are wanted belong to prompts of running requests, which
- *         the KV cache bounds: they take about a tenth of the bytes of those prompts' KV. Tiles of READ_AHEAD pictures.
+ * LIMITS  Rows that nobody wants: KEPT_BYTES and KEPT of them. Rows that are wanted belong to prompts of
+ *         running requests, which the KV cache bounds: they take about a tenth of the bytes of those prompts'
+ *         KV. Tiles of READ_AHEAD pictures.
  */
 #include "engine/encoder.h"
 
@@ -64,7 +71,7 @@ enum wm_status wm_encoder_new(struct wm_model *model, struct wm_mailbox *replies
     return WM_OK;
 }
 
-/* --- the list ---------------------------------------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------------------------------------- */
 
 static void unlink_encoding(struct wm_encoder *e, struct wm_encoding *x)
 {
@@ -101,7 +108,8 @@ void wm_encoder_free(struct wm_encoder *e)
     free(e);
 }
 
-/* A word in the encoder's own counts for an encoding that nobody wants any more, or that somebody wants again. */
+/* A word in the encoder's own counts for an encoding that nobody wants any more, or that somebody wants
+ * again. */
 static void count_kept(struct wm_encoder *e, const struct wm_encoding *x, int sign)
 {
     if (x->state == READY) {
@@ -122,7 +130,7 @@ static void trim(struct wm_encoder *e)
     }
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static void fail(struct wm_encoding *x, const struct wm_error *why)
 {
@@ -224,7 +232,7 @@ void wm_encoder_take(struct wm_encoder *e, struct wm_reading *reading)
     read_ahead(e);
 }
 
-/* --- encoding ---------------------------------------------------------------------------------------------------- */
+/* --- encoding ------------------------------------------------------------------------------------------- */
 
 static enum wm_status encode_tile(struct wm_encoder *e, struct wm_encoding *x, struct wm_error *err)
 {

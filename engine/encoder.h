@@ -1,5 +1,5 @@
-/* encoder.h -- pictures as the rows that stand in a prompt: each is read and encoded once, and kept for a while. Engine thread.
- * Design: encoder.c. */
+/* encoder.h -- pictures as the rows that stand in a prompt: each is read and encoded once, and kept for a
+ * while. Engine thread. Design: encoder.c. */
 #ifndef WM_ENGINE_ENCODER_H
 #define WM_ENGINE_ENCODER_H
 

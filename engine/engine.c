@@ -1,7 +1,8 @@
 /* engine.c -- opening and closing an engine, and what any thread may ask of it. Its thread is engine_loop.c.
  *
- * HOW     submit() checks and copies a request on the caller's thread and posts it. Nothing of a request that can be refused is left
- *         to the engine thread: not its length, not its ids, not the slots of its pictures.
+ * HOW     submit() checks and copies a request on the caller's thread and posts it. Nothing of a request that
+ *         can be refused is left to the engine thread: not its length, not its ids, not the slots of its
+ *         pictures.
  *
  * LIMITS  max_queued requests beyond those running; cancel and wm_engine_kv_of walk lists of that length.
  */
@@ -28,7 +29,7 @@ enum {
 };
 static const size_t default_kv_bytes = (size_t)2 << 30;
 
-/* --- opening and closing ---------------------------------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------------------------------------- */
 
 static void discard_block(void *arg, int group, int32_t block)
 {
@@ -165,7 +166,7 @@ void wm_engine_close(struct wm_engine *e)
     free(e);
 }
 
-/* --- what any thread may call ----------------------------------------------------------------------------------- */
+/* --- what any thread may call --------------------------------------------------------------------------- */
 
 const struct wm_engine_info *wm_engine_info(const struct wm_engine *e)
 {
@@ -243,7 +244,8 @@ static enum wm_status check(const struct wm_engine *e, const struct wm_generate 
     return check_pictures(e, g, err);
 }
 
-/* Copies what the caller keeps; the slots of a picture lie one behind the other, with separators among them. */
+/* Copies what the caller keeps; the slots of a picture lie one behind the other, with separators among
+ * them. */
 static enum wm_status copy_ask(struct wm_request *r, const struct wm_engine *e, const struct wm_generate *g)
 {
     r->ask = *g;

@@ -56,20 +56,21 @@ struct wm_engine_info {
 /* Borrowed, valid until close. */
 const struct wm_engine_info *wm_engine_info(const struct wm_engine *e);
 
-/* --- chat to tokens ---------------------------------------------------------------------------------------- */
+/* --- chat to tokens ------------------------------------------------------------------------------------- */
 
 enum { WM_PICTURE_HASH = 32 };
 
-/* A picture that the engine has looked at once. The file stays where it is for as long as a prompt may name it. */
+/* A picture that the engine has looked at once. The file stays where it is for as long as a prompt may name
+ * it. */
 struct wm_picture {
     uint8_t hash[WM_PICTURE_HASH]; /* SHA-256 of the file's bytes: its name in every cache */
     int32_t rows, cols;            /* the grid of tiles that it is cut into */
     const char *path;              /* borrowed */
 };
 
-/* Reads, decodes and checks a picture file and fills `out`, which borrows `path`. WM_EFORMAT: damaged or of no known kind;
- * WM_ELIMIT: too large; WM_EUNSUPPORTED: the model does not see. Takes up to some hundred milliseconds; any thread that nobody
- * waits for. */
+/* Reads, decodes and checks a picture file and fills `out`, which borrows `path`. WM_EFORMAT: damaged or of
+ * no known kind; WM_ELIMIT: too large; WM_EUNSUPPORTED: the model does not see. Takes up to some hundred
+ * milliseconds; any thread that nobody waits for. */
 enum wm_status wm_engine_look(const struct wm_engine *e, const char *path, struct wm_picture *out,
                               struct wm_error *err);
 
@@ -80,8 +81,8 @@ enum wm_role {
     WM_ROLE_TOOL /* what a tool that the model called has answered */
 };
 
-/* A picture within a message: it stands before the text's byte `at`. Without a picture it is a joint only: what stands before and
- * behind it are two texts, tokenized apart. */
+/* A picture within a message: it stands before the text's byte `at`. Without a picture it is a joint only:
+ * what stands before and behind it are two texts, tokenized apart. */
 struct wm_chat_picture {
     size_t at;
     const struct wm_picture *picture; /* NULL: a joint */
@@ -96,10 +97,10 @@ struct wm_chat_message {
     bool calls; /* an assistant's text is calls of tools: their answers follow (tool_calls.h) */
 };
 
-/* Appends what the model's chat format says for these messages. The pieces concatenate: rendering a list equals
- * rendering its messages one by one (`first` on the first call only), so a transcript's token list may be kept
- * and continued. `first`: the format's head, with its default system message when messages[0] is not one.
- * `open_reply`: the header behind which the model writes its answer. */
+/* Appends what the model's chat format says for these messages. The pieces concatenate: rendering a list
+ * equals rendering its messages one by one (`first` on the first call only), so a transcript's token list may
+ * be kept and continued. `first`: the format's head, with its default system message when messages[0] is not
+ * one. `open_reply`: the header behind which the model writes its answer. */
 enum wm_status wm_engine_render(const struct wm_engine *e, const struct wm_chat_message *messages, size_t n,
                                 bool first, bool open_reply, struct wm_tokens *out, struct wm_error *err);
 
@@ -107,7 +108,7 @@ enum wm_status wm_engine_render(const struct wm_engine *e, const struct wm_chat_
  * message may follow. The reply's own tokens come from the generate events, end token not included. */
 enum wm_status wm_engine_close_reply(const struct wm_engine *e, struct wm_tokens *out, struct wm_error *err);
 
-/* --- generation -------------------------------------------------------------------------------------------- */
+/* --- generation ----------------------------------------------------------------------------------------- */
 
 struct wm_sampling {
     float temperature; /* 0: greedy */
@@ -147,7 +148,8 @@ struct wm_generate {
     uint64_t owner;        /* conversation whose cache this is; 0: nobody's, nothing is kept */
     const int32_t *prompt; /* copied */
     size_t prompt_len;     /* >= 1; with max_tokens it may not pass the context: WM_ELIMIT */
-    /* The pictures whose slots the prompt holds, in order; copied, paths too. More or fewer slots than they fill: WM_EINVAL. */
+    /* The pictures whose slots the prompt holds, in order; copied, paths too. More or fewer slots than they
+     * fill: WM_EINVAL. */
     const struct wm_picture *pictures;
     size_t n_pictures;
     int32_t max_tokens; /* 0: only prefill, to have it ready */
@@ -159,8 +161,8 @@ struct wm_generate {
     void *arg;
 };
 
-/* Queues. WM_EAGAIN: the queue is full. WM_ELIMIT: too long for the context. On WM_OK the last event comes for
- * certain, and *request names it. Two requests of one owner run one after the other. */
+/* Queues. WM_EAGAIN: the queue is full. WM_ELIMIT: too long for the context. On WM_OK the last event comes
+ * for certain, and *request names it. Two requests of one owner run one after the other. */
 enum wm_status wm_engine_submit(struct wm_engine *e, const struct wm_generate *g, uint64_t *request,
                                 struct wm_error *err);
 
@@ -170,7 +172,7 @@ void wm_engine_cancel(struct wm_engine *e, uint64_t request);
 /* Drops what the cache holds of that owner (erased, or past its service window). */
 void wm_engine_forget(struct wm_engine *e, uint64_t owner);
 
-/* --- what it is doing ---------------------------------------------------------------------------------------- */
+/* --- what it is doing ----------------------------------------------------------------------------------- */
 
 struct wm_kv_bytes {
     uint64_t device, host, disk;

@@ -1,7 +1,7 @@
 /* engine_loop.c -- the engine thread: takes requests, keeps the batch full, hands out what comes of it.
  *
- * WHY     The model, the KV blocks and the running sequences change together, step by step; one thread owns them, and no step
- *         ever waits for a lock that somebody holds for long.
+ * WHY     The model, the KV blocks and the running sequences change together, step by step; one thread owns
+ *         them, and no step ever waits for a lock that somebody holds for long.
  *
  * HOW     Over and over:
  *
@@ -11,16 +11,17 @@
  *         Without work it sleeps in the mailbox. Admission leases all KV blocks that a request can ever need
  *         (kv_cache.c), so that nothing that runs can fail for want of memory; what does not fit waits.
  *
- *         Pictures: another thread reads their files, and the tower takes one tile between two steps, so that running replies
- *         are held up by a tile at most. A request waits in the batch, without rows, until the picture that comes next in its
- *         prompt is there.
+ *         Pictures: another thread reads their files, and the tower takes one tile between two steps, so that
+ *         running replies are held up by a tile at most. A request waits in the batch, without rows, until
+ *         the picture that comes next in its prompt is there.
  *
  * ALWAYS  (1) Every accepted request gets exactly one event with finish != NONE, on the engine thread.
- *         (2) `lock` guards the live list, the counters and the cache's bookkeeping. It is never held in an event, a step or
- *             a post.
- *         (3) A request that failed or was canceled keeps what it has computed, unless the step itself failed: then its
- *             blocks may hold anything.
- *         (4) When requests wait, at least one runs or can be admitted: no request needs more blocks than there are.
+ *         (2) `lock` guards the live list, the counters and the cache's bookkeeping. It is never held in an
+ *             event, a step or a post.
+ *         (3) A request that failed or was canceled keeps what it has computed, unless the step itself
+ *             failed: then its blocks may hold anything.
+ *         (4) When requests wait, at least one runs or can be admitted: no request needs more blocks than
+ *             there are.
  *         (5) A picture that cannot be read ends the requests that hold it, and no other.
  */
 #include <stdlib.h>
@@ -30,7 +31,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/log.h"
 
-/* --- requests --------------------------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------------------------- */
 
 void wm_request_free(struct wm_request *r)
 {
@@ -95,7 +96,7 @@ static void finish(struct wm_engine *e, struct wm_request *r, enum wm_finish why
     wm_request_free(r);
 }
 
-/* --- the loop --------------------------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------------------- */
 
 static void forget(struct wm_engine *e, struct wm_forget *what)
 {
@@ -241,7 +242,8 @@ static enum wm_finish take_token(struct wm_engine *e, struct wm_request *r, int3
     if (r->usage.first_token_ms < 0)
         r->usage.first_token_ms = (int32_t)(wm_now_ms() - r->submitted_ms);
     *token = wm_step_token(e->step, r);
-    /* A slot for a picture means nothing in a reply, and would make its history one that cannot be sent again. */
+    /* A slot for a picture means nothing in a reply, and would make its history one that cannot be sent
+     * again. */
     if (*token == e->model.patch_id || (!r->ask.ignore_eos && wm_tokenizer_stops(e->model.tokenizer, *token)))
         return WM_FINISH_STOP;
     *n = 1;

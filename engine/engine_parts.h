@@ -1,5 +1,5 @@
-/* engine_parts.h -- an engine from inside. Private to engine.c, which opens it and takes requests in, and engine_loop.c, its
- * thread. */
+/* engine_parts.h -- an engine from inside. Private to engine.c, which opens it and takes requests in, and
+ * engine_loop.c, its thread. */
 #ifndef WM_ENGINE_ENGINE_PARTS_H
 #define WM_ENGINE_ENGINE_PARTS_H
 
@@ -37,7 +37,8 @@ struct wm_engine {
     struct wm_encoder *encoder; /* NULL: the model does not see */
     struct wm_buffer text;
 
-    /* Guards the live list, the counters and the cache's bookkeeping. Never held in an event, a step or a post. */
+    /* Guards the live list, the counters and the cache's bookkeeping. Never held in an event, a step or a
+     * post. */
     pthread_mutex_t lock;
     struct wm_kv_cache *cache;
     struct wm_request *live; /* newest first */
@@ -45,7 +46,8 @@ struct wm_engine {
     struct wm_engine_stats stats;
 };
 
-/* The engine's thread; `arg` is the engine. Ends when the mailbox is closed, after the last event of every request. */
+/* The engine's thread; `arg` is the engine. Ends when the mailbox is closed, after the last event of every
+ * request. */
 void *wm_engine_loop(void *arg);
 
 /* Off the live list; `lock` is held. */

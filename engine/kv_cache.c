@@ -1,33 +1,36 @@
 /* kv_cache.c -- which KV blocks hold whose tokens.
  *
- * WHY     Turn 40 of a conversation should cost what turn 2 costs, so what a sequence computed stays after its end; yet memory
- *         is finite, and a running sequence must never find it gone.
+ * WHY     Turn 40 of a conversation should cost what turn 2 costs, so what a sequence computed stays after
+ *         its end; yet memory is finite, and a running sequence must never find it gone.
  *
- * HOW     Every owner has one holding: tokens, and for each layer group the blocks in which they lie. A holding is leased
- *         while a sequence runs and resident afterwards, in a list by last use. A lease takes over the owner's residence as
- *         far as the new prompt is equal *token for token and picture for picture*, then takes blocks from the free list,
- *         then from the residents used longest ago, from their tails: a shortened prefix is still a prefix.
+ * HOW     Every owner has one holding: tokens, and for each layer group the blocks in which they lie. A
+ *         holding is leased while a sequence runs and resident afterwards, in a list by last use. A lease
+ *         takes over the owner's residence as far as the new prompt is equal *token for token and picture for
+ *         picture*, then takes blocks from the free list, then from the residents used longest ago, from
+ *         their tails: a shortened prefix is still a prefix.
  *
  *           free list <--> leased by a sequence --return--> resident --evicted from the tail--> free list
  *                                  ^--------- same owner again --'
  *
- *         Global layers see the whole history: their table has a block for every 32 positions. Local layers see the chunk
- *         that a position is in: their table is a *window*, long enough for one chunk and one step. When a chunk ends its
- *         blocks move from the front of the window to its back, where the positions to come will find them, and those
- *         that the rest of the sequence cannot need go to the free list. Between the ends of chunks nothing is done.
+ *         Global layers see the whole history: their table has a block for every 32 positions. Local layers
+ *         see the chunk that a position is in: their table is a *window*, long enough for one chunk and one
+ *         step. When a chunk ends its blocks move from the front of the window to its back, where the
+ *         positions to come will find them, and those that the rest of the sequence cannot need go to the
+ *         free list. Between the ends of chunks nothing is done.
  *
  *           chunk ended:  window [a b c d e|f g . .]   -->   [f g . . a b c d e]
  *
  * ALWAYS  (1) A block is in the free list or in exactly one holding.
  *         (2) A lease has all its blocks from the start: admission may fail, the way to the end may not.
- *         (3) The global table holds positions [0, ids.n); the local one [local_from, ids.n), and local_from is the beginning of
- *             a chunk. So a sequence can go on behind any token whose chunk begins at or after local_from; before that,
- *             only at the beginning of a chunk, where no local key is looked at.
+ *         (3) The global table holds positions [0, ids.n); the local one [local_from, ids.n), and local_from
+ *             is the beginning of a chunk. So a sequence can go on behind any token whose chunk begins at or
+ *             after local_from; before that, only at the beginning of a chunk, where no local key is looked
+ *             at.
  *         (4) Nothing is shared between owners, and owner 0 leaves nothing behind.
  *
- * LIMITS  Reserving prompt + max_tokens at once wastes blocks of replies that stay short, for as long as they run; untouched
- *         blocks cost no memory. A tree with shared prefixes and slower tiers can take the place of the one list per owner
- *         behind the same functions.
+ * LIMITS  Reserving prompt + max_tokens at once wastes blocks of replies that stay short, for as long as they
+ *         run; untouched blocks cost no memory. A tree with shared prefixes and slower tiers can take the
+ *         place of the one list per owner behind the same functions.
  */
 #include "engine/kv_cache.h"
 
@@ -94,7 +97,7 @@ int64_t wm_kv_cache_most_blocks(const struct wm_kv_cache_options *options, int g
     return wm_kv_needed(options, group, 0, positions);
 }
 
-/* --- eviction ---------------------------------------------------------------------------------------------------- */
+/* --- eviction ------------------------------------------------------------------------------------------- */
 
 /* Tokens that a resident may keep if it must give `lacking` blocks of one group, as far as it has them. */
 static size_t tokens_left(const struct wm_kv_holding *h, int group, int64_t lacking)
@@ -114,8 +117,8 @@ static bool lacks(const struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS
            c->pools[WM_GROUP_LOCAL].n_free < wanted[WM_GROUP_LOCAL];
 }
 
-/* Residents lose blocks, longest unused first, until `wanted` are free in each group. The caller knows that there are enough. Their
- * blocks are about to be written again, so nothing is discarded. */
+/* Residents lose blocks, longest unused first, until `wanted` are free in each group. The caller knows that
+ * there are enough. Their blocks are about to be written again, so nothing is discarded. */
 static void evict(struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS])
 {
     struct wm_kv_holding *next;
@@ -140,7 +143,7 @@ static void evict(struct wm_kv_cache *c, const int64_t wanted[WM_KV_GROUPS])
     }
 }
 
-/* --- leases ------------------------------------------------------------------------------------------------------ */
+/* --- leases --------------------------------------------------------------------------------------------- */
 
 /* Tokens of the prompt that the holding has: equal ids, and equal pictures behind them. */
 static size_t equal_prefix(const struct wm_kv_holding *h, const struct wm_kv_ask *ask)

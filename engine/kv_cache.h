@@ -1,6 +1,8 @@
-/* kv_cache.h -- which KV blocks hold whose tokens. Bookkeeping only: the bytes are the face's. Design: kv_cache.c.
+/* kv_cache.h -- which KV blocks hold whose tokens. Bookkeeping only: the bytes are the face's. Design:
+ * kv_cache.c.
  *
- * Not thread-safe: the engine thread changes it, under the engine's lock, so that others may ask what an owner holds.
+ * Not thread-safe: the engine thread changes it, under the engine's lock, so that others may ask what an
+ * owner holds.
  */
 #ifndef WM_ENGINE_KV_CACHE_H
 #define WM_ENGINE_KV_CACHE_H
@@ -60,17 +62,19 @@ enum wm_status wm_kv_cache_new(const struct wm_kv_cache_options *options, struct
                                struct wm_error *err);
 void wm_kv_cache_free(struct wm_kv_cache *c); /* after every lease was returned; NULL is fine */
 
-/* Blocks of one group that a sequence of `positions` positions holds at most: what a pool must have to run it. */
+/* Blocks of one group that a sequence of `positions` positions holds at most: what a pool must have to run
+ * it. */
 int64_t wm_kv_cache_most_blocks(const struct wm_kv_cache_options *options, int group, int64_t positions);
 
-/* Blocks for all positions, at once, so that a sequence never fails on its way. Of what the owner left behind the longest
- * prefix equal to the prompt in tokens and pictures stays, at most `most` tokens, and back to the beginning of its chunk
- * where that chunk's blocks are gone: lease->ids. Others' blocks are evicted as needed. WM_EAGAIN: too many are in use by
- * running sequences, nothing has changed; WM_EEXIST: this owner is running; WM_ELIMIT: more than there are; WM_ENOMEM. */
+/* Blocks for all positions, at once, so that a sequence never fails on its way. Of what the owner left behind
+ * the longest prefix equal to the prompt in tokens and pictures stays, at most `most` tokens, and back to the
+ * beginning of its chunk where that chunk's blocks are gone: lease->ids. Others' blocks are evicted as
+ * needed. WM_EAGAIN: too many are in use by running sequences, nothing has changed; WM_EEXIST: this owner is
+ * running; WM_ELIMIT: more than there are; WM_ENOMEM. */
 enum wm_status wm_kv_cache_lease(struct wm_kv_cache *c, const struct wm_kv_ask *ask, struct wm_lease **out);
 
-/* K and V of these tokens have been written behind those the lease has; what their chunk has left behind is freed. At
- * most `reach` at a time. WM_ENOMEM. */
+/* K and V of these tokens have been written behind those the lease has; what their chunk has left behind is
+ * freed. At most `reach` at a time. WM_ENOMEM. */
 enum wm_status wm_kv_cache_wrote(struct wm_kv_cache *c, struct wm_lease *lease, const int32_t *ids, size_t n);
 
 /* Ends a lease. `keep`: the owner's next request may find its tokens; owner 0 keeps nothing. */

@@ -15,8 +15,8 @@ int64_t wm_kv_needed(const struct wm_kv_cache_options *o, int group, int64_t fro
         return 0;
     if (group == WM_GROUP_GLOBAL)
         return wm_kv_blocks_for(positions);
-    /* A step reaches from the beginning of its chunk to `reach` positions past what is done, wherever that lies in a
-     * block. */
+    /* A step reaches from the beginning of its chunk to `reach` positions past what is done, wherever that
+     * lies in a block. */
     int64_t window = (o->chunk - 1 + o->reach + WM_KV_BLOCK - 2) / WM_KV_BLOCK + 1;
     int64_t rest = wm_kv_blocks_for(positions) - from / WM_KV_BLOCK;
     return rest < window ? rest : window;

@@ -1,5 +1,5 @@
-/* kv_holding.h -- what each owner has in the KV cache, and how it grows and shrinks. Private to kv_holding.c and kv_cache.c, whose
- * essay says what always holds. */
+/* kv_holding.h -- what each owner has in the KV cache, and how it grows and shrinks. Private to kv_holding.c
+ * and kv_cache.c, whose essay says what always holds. */
 #ifndef WM_ENGINE_KV_HOLDING_H
 #define WM_ENGINE_KV_HOLDING_H
 
@@ -45,7 +45,8 @@ static inline int64_t wm_kv_blocks_for(int64_t positions)
     return (positions + WM_KV_BLOCK - 1) / WM_KV_BLOCK;
 }
 
-/* The owner's holding, or NULL; owner 0 has none that could be found. A new one is in no list of residents. NULL: no memory. */
+/* The owner's holding, or NULL; owner 0 has none that could be found. A new one is in no list of residents.
+ * NULL: no memory. */
 struct wm_kv_holding *wm_kv_find_holding(const struct wm_kv_cache *c, uint64_t owner);
 struct wm_kv_holding *wm_kv_new_holding(struct wm_kv_cache *c, uint64_t owner);
 
@@ -57,11 +58,12 @@ void wm_kv_count_resident(struct wm_kv_cache *c, const struct wm_kv_holding *h, 
 void wm_kv_unlink_resident(struct wm_kv_cache *c, struct wm_kv_holding *h);
 void wm_kv_link_newest(struct wm_kv_cache *c, struct wm_kv_holding *h);
 
-/* Only the first `n` tokens stay, or fewer, where the sequence could not go on behind them; and no blocks but theirs. `discard`:
- * the face is told of blocks that were written. */
+/* Only the first `n` tokens stay, or fewer, where the sequence could not go on behind them; and no blocks but
+ * theirs. `discard`: the face is told of blocks that were written. */
 void wm_kv_shorten(struct wm_kv_cache *c, struct wm_kv_holding *h, size_t n, bool discard);
 
-/* A chunk may have ended: its blocks move to the back of the window, and what is no longer needed there is freed. */
+/* A chunk may have ended: its blocks move to the back of the window, and what is no longer needed there is
+ * freed. */
 void wm_kv_slide(struct wm_kv_cache *c, struct wm_kv_holding *h);
 
 /* Of a holding that is neither resident nor running any more. */

@@ -1,11 +1,13 @@
 /* kv_size.c -- how the memory for KV is divided between the layer groups.
  *
- * WHY     A conversation needs global blocks for its whole history, and local ones for a chunk at most. Which pool runs dry first
- *         depends on how long conversations are; pools of fixed sizes are what every face can have.
+ * WHY     A conversation needs global blocks for its whole history, and local ones for a chunk at most. Which
+ *         pool runs dry first depends on how long conversations are; pools of fixed sizes are what every face
+ *         can have.
  *
- * HOW     The rule: the pools are to each other as the needs of one conversation that fills its context. So both end together
- *         when conversations are long, and, while the context is no longer than a chunk, always. When the ceiling
- *         does not hold one such conversation the context shrinks to what it does hold: admission never fails midway.
+ * HOW     The rule: the pools are to each other as the needs of one conversation that fills its context. So
+ *         both end together when conversations are long, and, while the context is no longer than a chunk,
+ *         always. When the ceiling does not hold one such conversation the context shrinks to what it does
+ *         hold: admission never fails midway.
  */
 #include "engine/kv_size.h"
 

@@ -56,8 +56,9 @@ static bool digest_file(EVP_MD_CTX *sha, const struct wm_model_file *f)
     return ok;
 }
 
-/* SHA-256, cut to 128 bits, over what the files say of themselves (metadata, tokenizer, shapes), the chat format, and the first
- * bytes of every tensor: reading a few hundred gigabytes whole would cost a start minutes, and no two trainings agree in these. */
+/* SHA-256, cut to 128 bits, over what the files say of themselves (metadata, tokenizer, shapes), the chat
+ * format, and the first bytes of every tensor: reading a few hundred gigabytes whole would cost a start
+ * minutes, and no two trainings agree in these. */
 static enum wm_status fingerprint(struct wm_model *m, struct wm_error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];

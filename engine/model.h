@@ -1,7 +1,7 @@
 /* model.h -- a model ready to run: its files, tokenizer, chat format, and forward program on one face.
  *
- * Text work (tokenizer, chat) may be done from any thread. Everything that touches `ops`, `backend`, `program` or `vision` belongs
- * to one thread at a time.
+ * Text work (tokenizer, chat) may be done from any thread. Everything that touches `ops`, `backend`,
+ * `program` or `vision` belongs to one thread at a time.
  */
 #ifndef WM_ENGINE_MODEL_H
 #define WM_ENGINE_MODEL_H
@@ -58,8 +58,9 @@ enum wm_status wm_model_look(const struct wm_model *m, const char *path, struct 
 /* Packed, beyond the mapping; grows as experts are used. */
 size_t wm_model_weight_bytes(const struct wm_model *m);
 
-/* The part of opening that believes nothing: files, architecture, tokenizer, chat format, shapes of all tensors; no weights are
- * packed. Takes both files, `projector` may be NULL; wm_model_close is due, also after a failure. */
+/* The part of opening that believes nothing: files, architecture, tokenizer, chat format, shapes of all
+ * tensors; no weights are packed. Takes both files, `projector` may be NULL; wm_model_close is due, also
+ * after a failure. */
 enum wm_status wm_model_read(struct wm_model_file *file, struct wm_model_file *projector,
                              const char *chat_format, struct wm_model *m, struct wm_error *err);
 

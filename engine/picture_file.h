@@ -11,7 +11,8 @@
 enum wm_status wm_picture_tiles(const struct wm_vision_arch *v, const char *path, struct wm_tiles *out,
                                 struct wm_error *err);
 
-/* As wm_picture_tiles, for a picture that was looked at before: WM_EFORMAT when the file is another one now. */
+/* As wm_picture_tiles, for a picture that was looked at before: WM_EFORMAT when the file is another one
+ * now. */
 enum wm_status wm_picture_tiles_of(const struct wm_vision_arch *v, const struct wm_picture *picture,
                                    struct wm_tiles *out, struct wm_error *err);
 

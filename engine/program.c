@@ -1,24 +1,28 @@
-/* program.c -- the forward program of the Llama families: Llama 2 and 3 and what is built like them (SmolLM2, Mistral ...), and
- * Llama 4 (Scout, Maverick and models of their shape).
+/* program.c -- the forward program of the Llama families: Llama 2 and 3 and what is built like them (SmolLM2,
+ * Mistral ...), and Llama 4 (Scout, Maverick and models of their shape).
  *
  * HOW     x = embed(ids), picture tokens put in their places; for each layer
  *
  *             x += attend(post(norm(x) Wqkv)) Wo
  *             dense:    x += swiglu(norm(x) Wgate|up) Wdown
- *             experts:  x += sum of expert_e(sigmoid(route_e) * norm(x))  +  swiglu(norm(x) Wgate|up) Wdown  (the shared one)
+ *             experts:  x += sum of expert_e(sigmoid(route_e) * norm(x))
+ *                          + swiglu(norm(x) Wgate|up) Wdown, the shared one
  *
  *         logits = norm(x[wanted]) Woutput
  *
- *         One program, because a llama *is* a Llama 4 without experts, without chunks, and with rope in every layer: what
- *         differs are numbers of struct wm_arch. Norms and swiglu are prologues of the product behind them, residuals are added
- *         by the product before them, q|k|v and gate|up are stacked into one weight each: seven operations a dense
- *         layer, nine with experts.
+ *         One program, because a llama *is* a Llama 4 without experts, without chunks, and with rope in every
+ *         layer: what differs are numbers of struct wm_arch. Norms and swiglu are prologues of the product
+ *         behind them, residuals are added by the product before them, q|k|v and gate|up are stacked into one
+ *         weight each: seven operations a dense layer, nine with experts.
  *
- * ALWAYS  (1) Layers with rope rotate by the absolute position, never by the position inside a chunk; they, and only they, have
- *             QK norm and chunks. Layers without scale their queries by the temperature (source: Meta's model.py).
- *         (2) The score of a route scales the *input* of its expert, and the shared expert's input is not scaled (source: Meta's
- *             moe.py). Both see the same x: the shared one's first product stands before the experts change x.
- *         (3) Logits are computed only for rows that somebody wants; the output matrix is a fifth of a small model.
+ * ALWAYS  (1) Layers with rope rotate by the absolute position, never by the position inside a chunk; they,
+ *             and only they, have QK norm and chunks. Layers without scale their queries by the temperature
+ *             (source: Meta's model.py).
+ *         (2) The score of a route scales the *input* of its expert, and the shared expert's input is not
+ *             scaled (source: Meta's moe.py). Both see the same x: the shared one's first product stands
+ *             before the experts change x.
+ *         (3) Logits are computed only for rows that somebody wants; the output matrix is a fifth of a small
+ *             model.
  *
  * LIMITS  Those of wm_arch_read. The whole head is rotated.
  */

@@ -1,8 +1,8 @@
-/* program.h -- the forward program: what the decoders of the Llama families are made of, over the operations of
- * kernels/ops.h. Design: program.c (the run), program_load.c (the weights).
+/* program.h -- the forward program: what the decoders of the Llama families are made of, over the operations
+ * of kernels/ops.h. Design: program.c (the run), program_load.c (the weights).
  *
- * A program knows what a layer is made of and nothing of files' bytes, conversations, or the machine it runs on. It is
- * driven by one thread at a time.
+ * A program knows what a layer is made of and nothing of files' bytes, conversations, or the machine it runs
+ * on. It is driven by one thread at a time.
  */
 #ifndef WM_ENGINE_PROGRAM_H
 #define WM_ENGINE_PROGRAM_H
@@ -17,8 +17,8 @@
 
 struct wm_program; /* a loaded model: weights and activations */
 
-/* The layer groups of the KV cache, and the tables of a span. A group without layers has no pool and its tables are not
- * looked at. */
+/* The layer groups of the KV cache, and the tables of a span. A group without layers has no pool and its
+ * tables are not looked at. */
 enum {
     WM_GROUP_GLOBAL, /* layers that see the whole history */
     WM_GROUP_LOCAL   /* layers that see the current chunk only */
@@ -33,7 +33,8 @@ static inline int wm_layer_group(const struct wm_arch *arch, int32_t layer)
 struct wm_kv_shape wm_program_kv_shape(const struct wm_arch *arch, int group, int32_t blocks);
 
 /* Rows of a run whose embeddings come from a picture, not from the table: [row, row + rows) of the batch take
- * from[from_row ...], which is as wide as the model. Their ids are looked up all the same: any valid one will do. */
+ * from[from_row ...], which is as wide as the model. Their ids are looked up all the same: any valid one will
+ * do. */
 struct wm_graft {
     const struct wm_act *from;
     int32_t from_row, row, rows;
@@ -55,8 +56,8 @@ struct wm_run {
     struct wm_act *logits; /* [>= n_want, vocabulary]; row i belongs to want[i]. Unused when n_want is 0 */
 };
 
-/* Packs the weights (those of experts when they are first needed); the files and `parts->arch` must outlive the result.
- * `progress` (may be NULL) gets 0..100. WM_EFORMAT, WM_EUNSUPPORTED: as wm_part_matrix. */
+/* Packs the weights (those of experts when they are first needed); the files and `parts->arch` must outlive
+ * the result. `progress` (may be NULL) gets 0..100. WM_EFORMAT, WM_EUNSUPPORTED: as wm_part_matrix. */
 enum wm_status wm_program_load(const struct wm_parts *parts, const struct wm_ops *ops, struct wm_backend *be,
                                int32_t max_rows, void (*progress)(void *arg, int percent), void *arg,
                                struct wm_program **out, struct wm_error *err);

@@ -1,4 +1,5 @@
-/* program_layers.h -- a loaded program from inside. Private to program.c, which runs it, and program_load.c, which makes it. */
+/* program_layers.h -- a loaded program from inside. Private to program.c, which runs it, and program_load.c,
+ * which makes it. */
 #ifndef WM_ENGINE_PROGRAM_LAYERS_H
 #define WM_ENGINE_PROGRAM_LAYERS_H
 

@@ -1,8 +1,8 @@
 /* program_load.c -- makes a program: takes each part of a model from its files and has the face pack it.
  *
  * ALWAYS  (1) Nothing here knows a tensor's name or a file's format: parts.h answers by what a weight is for.
- *         (2) Experts are handed over as matrices that lie in the files. A face packs one when a token first goes there, so
- *             a model of four hundred gigabytes opens in the time that its other weights take.
+ *         (2) Experts are handed over as matrices that lie in the files. A face packs one when a token first
+ *             goes there, so a model of four hundred gigabytes opens in the time that its other weights take.
  */
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* ranked.c -- see ranked.h. The highest are kept in a heap whose root is the lowest of them: a row is read once, whatever k. */
+/* ranked.c -- see ranked.h. The highest are kept in a heap whose root is the lowest of them: a row is read
+ * once, whatever k. */
 #include "engine/ranked.h"
 
 #include <math.h>

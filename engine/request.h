@@ -1,5 +1,5 @@
-/* request.h -- one request on its way through the engine thread, and what else travels there. Private to engine.c, queue.c, batch.c
- * and encoder.c. */
+/* request.h -- one request on its way through the engine thread, and what else travels there. Private to
+ * engine.c, queue.c, batch.c and encoder.c. */
 #ifndef WM_ENGINE_REQUEST_H
 #define WM_ENGINE_REQUEST_H
 

@@ -1,9 +1,9 @@
 /* score.c -- see score.h.
  *
- * HOW     Prefill in slices, then one token at a time, each run asking for the logits of every row. With `company`
- *         every run also carries that many other sequences with tokens of their own: whatever they are, the rows
- *         of the first sequence must come out the same, bit for bit. Each sequence has its own KV blocks, and keeps them
- *         to the end: the block tables of both layer groups are the same list.
+ * HOW     Prefill in slices, then one token at a time, each run asking for the logits of every row. With
+ *         `company` every run also carries that many other sequences with tokens of their own: whatever they
+ *         are, the rows of the first sequence must come out the same, bit for bit. Each sequence has its own
+ *         KV blocks, and keeps them to the end: the block tables of both layer groups are the same list.
  */
 #include "engine/score.h"
 
@@ -105,7 +105,7 @@ enum wm_status wm_score_prompt(const struct wm_score *s, const json_t *prompt, s
     return wm_prompt_from_json(&reader, prompt, out, err);
 }
 
-/* --- pictures ---------------------------------------------------------------------------------------------------- */
+/* --- pictures ------------------------------------------------------------------------------------------- */
 
 /* One picture into rows from *row on. */
 static enum wm_status show_one(struct wm_score *s, const struct wm_picture *picture, int32_t *row,
@@ -158,9 +158,10 @@ enum wm_status wm_score_embeddings(struct wm_score *s, int32_t row, int32_t rows
     return s->model.ops->act_read(s->model.backend, s->shown, row, rows, out, err);
 }
 
-/* --- runs -------------------------------------------------------------------------------------------------------- */
+/* --- runs ----------------------------------------------------------------------------------------------- */
 
-/* Pools and block tables for `positions` of every sequence; blocks are dealt in turn, so that none are neighbours. */
+/* Pools and block tables for `positions` of every sequence; blocks are dealt in turn, so that none are
+ * neighbours. */
 static enum wm_status new_pools(struct wm_score *s, int64_t positions, struct wm_error *err)
 {
     const struct wm_model *m = &s->model;
@@ -192,8 +193,9 @@ static void free_pools(struct wm_score *s)
     s->blocks = NULL;
 }
 
-/* Runs ids at positions [first, first + n) of every sequence: the subject with `ids`, and pictures in their slots, the others with
- * shifted ones. `prompt`: these are of the prompt; what the model says itself shows nothing. */
+/* Runs ids at positions [first, first + n) of every sequence: the subject with `ids`, and pictures in their
+ * slots, the others with shifted ones. `prompt`: these are of the prompt; what the model says itself shows
+ * nothing. */
 static enum wm_status run_slice(struct wm_score *s, const int32_t *ids, int32_t first, int32_t n, bool prompt,
                                 struct wm_error *err)
 {

@@ -27,12 +27,14 @@ const struct wm_model *wm_score_model(const struct wm_score *s);
 enum wm_status wm_score_prompt(const struct wm_score *s, const json_t *prompt, struct wm_prompt *out,
                                struct wm_error *err);
 
-/* Shows it pictures: the next runs' ids hold their slots, in order, in place of those shown before. None: n is 0.
- * WM_EUNSUPPORTED: the model does not see. Else as wm_engine_look, and WM_EFORMAT for a file that has changed. */
+/* Shows it pictures: the next runs' ids hold their slots, in order, in place of those shown before. None: n
+ * is 0. WM_EUNSUPPORTED: the model does not see. Else as wm_engine_look, and WM_EFORMAT for a file that has
+ * changed. */
 enum wm_status wm_score_show(struct wm_score *s, const struct wm_picture *pictures, size_t n,
                              struct wm_error *err);
 
-/* What the tower made of the pictures shown: their rows, and rows [row, row + rows) of them as [rows, width of the model]. */
+/* What the tower made of the pictures shown: their rows, and rows [row, row + rows) of them as [rows, width
+ * of the model]. */
 int32_t wm_score_shown(const struct wm_score *s);
 enum wm_status wm_score_embeddings(struct wm_score *s, int32_t row, int32_t rows, float *out,
                                    struct wm_error *err);
@@ -41,9 +43,9 @@ enum wm_status wm_score_embeddings(struct wm_score *s, int32_t row, int32_t rows
 typedef enum wm_status (*wm_score_row)(void *arg, int32_t position, const float *logits,
                                        struct wm_error *err);
 
-/* Runs ids[0..n) and calls `row` (may be NULL) for each, then appends `greedy` more tokens (the likeliest each, end
- * tokens included) to *out, calling `row` for each but the last. WM_EINVAL for an id outside the vocabulary and for more or fewer slots than the pictures shown fill, WM_ELIMIT
- * past the context. */
+/* Runs ids[0..n) and calls `row` (may be NULL) for each, then appends `greedy` more tokens (the likeliest
+ * each, end tokens included) to *out, calling `row` for each but the last. WM_EINVAL for an id outside the
+ * vocabulary and for more or fewer slots than the pictures shown fill, WM_ELIMIT past the context. */
 enum wm_status wm_score_run(struct wm_score *s, const int32_t *ids, int32_t n, int32_t greedy,
                             wm_score_row row, void *arg, struct wm_tokens *out, struct wm_error *err);
 

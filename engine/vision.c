@@ -11,14 +11,16 @@
  *
  *         Norms and gelu are prologues of the product behind them.
  *
- *         Positions and class token do not depend on the picture, so they are one table in host memory: it is written into x, and
- *         the patches' product is added to it.
+ *         Positions and class token do not depend on the picture, so they are one table in host memory: it is
+ *         written into x, and the patches' product is added to it.
  *
  * ALWAYS  (1) The class token is the last one and is not rotated.
- *         (2) The first half of a head's pairs turns with the column, the second with the row; both count from 1.
+ *         (2) The first half of a head's pairs turns with the column, the second with the row; both count
+ *             from 1.
  *         (3) gelu is the exact one, and stands behind *both* products of the adapter.
  *
- * LIMITS  Memory for activations is that of one tile, whatever the picture: some 30 MB for the published models.
+ * LIMITS  Memory for activations is that of one tile, whatever the picture: some 30 MB for the published
+ *         models.
  */
 #include "engine/vision_layers.h"
 

@@ -1,4 +1,5 @@
-/* vision.h -- the vision tower: a tile of a picture becomes rows that stand where tokens stand. Design: vision.c.
+/* vision.h -- the vision tower: a tile of a picture becomes rows that stand where tokens stand. Design:
+ * vision.c.
  *
  * Driven by the thread that drives the backend.
  */

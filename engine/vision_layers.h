@@ -1,4 +1,5 @@
-/* vision_layers.h -- a loaded vision tower from inside. Private to vision.c, which runs it, and vision_load.c, which makes it. */
+/* vision_layers.h -- a loaded vision tower from inside. Private to vision.c, which runs it, and
+ * vision_load.c, which makes it. */
 #ifndef WM_ENGINE_VISION_LAYERS_H
 #define WM_ENGINE_VISION_LAYERS_H
 

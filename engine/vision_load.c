@@ -1,5 +1,5 @@
-/* vision_load.c -- makes a vision tower: takes its parts from the model's files and has the face pack them; works out the tables that
- * do not depend on a picture (positions, angles). */
+/* vision_load.c -- makes a vision tower: takes its parts from the model's files and has the face pack them;
+ * works out the tables that do not depend on a picture (positions, angles). */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,10 +1,12 @@
 /* cmd_score.c -- `wingman score MODEL`: logits and greedy text for exactness. One JSON object in, one out.
  *
- *   in   {"ids": [...], "images": [paths]}, {"text": "..."} or {"messages": [...]}, whose pictures are paths too
- *   out  {"ids", "greedy", "text": greedy up to the first end token, "nll": mean in nats, "top": per position [[id, logprob]]}
+ *   in   {"ids": [...], "images": [paths]}, {"text": "..."} or {"messages": [...]}, whose pictures are paths
+ *   out  {"ids", "greedy", "text": greedy up to the first end token, "nll": mean in nats,
+ *         "top": per position [[id, logprob]]}
  *
  * --logits F.npy writes float32 [positions, vocabulary], row by row: nothing is kept in memory but one row.
- * --distill F.safetensors takes many conversations instead, one a line, and writes what a student learns from: distill.c.
+ * --distill F.safetensors takes many conversations instead, one a line, and writes what a student learns
+ * from: distill.c.
  */
 #include <errno.h>
 #include <getopt.h>

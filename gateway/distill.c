@@ -1,11 +1,11 @@
 /* distill.c -- teacher output: the likeliest tokens of every position of many conversations.
  *
- * WHY     A student learns more from what its teacher nearly said than from what it said. The teacher is large and slow, so its
- *         opinion is written down once, in a form that any training script reads.
+ * WHY     A student learns more from what its teacher nearly said than from what it said. The teacher is
+ *         large and slow, so its opinion is written down once, in a form that any training script reads.
  *
- * HOW     All conversations are read first: a mistake in the last line is better told before hours of work than after them, and
- *         their lengths are what the head of a safetensors file needs. Then they are scored one by one; each position's row is
- *         written to its place in the file.
+ * HOW     All conversations are read first: a mistake in the last line is better told before hours of work
+ *         than after them, and their lengths are what the head of a safetensors file needs. Then they are
+ *         scored one by one; each position's row is written to its place in the file.
  *
  *           ids.N         I32 [n]       the tokens of conversation N, counted from 0
  *           top_ids.N     I32 [n, K]    the likeliest next tokens behind each, falling
@@ -14,7 +14,8 @@
  *
  * ALWAYS  The file is written under another name beside `path`, and renamed when it is whole and on disk.
  *
- * LIMITS  MAX_CONVERSATIONS and MAX_TOKENS of them all together: their tokens are kept in memory. Of the output one row is.
+ * LIMITS  MAX_CONVERSATIONS and MAX_TOKENS of them all together: their tokens are kept in memory. Of the
+ *         output one row is.
  */
 #include "gateway/distill.h"
 
@@ -47,7 +48,7 @@ struct distilling {
     float *row_logits;
 };
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 /* One more place in the list. */
 static struct wm_prompt *add_prompt(struct distilling *d)
@@ -107,7 +108,7 @@ static enum wm_status read_all(struct distilling *d, FILE *in, struct wm_error *
     return st;
 }
 
-/* --- writing ----------------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------------- */
 
 static enum wm_status write_at(struct distilling *d, uint64_t at, const void *bytes, size_t len,
                                struct wm_error *err)

@@ -1,8 +1,8 @@
-/* fault_test.c -- every operation of a face fails once, at every place: nothing leaks, every request gets its last event,
- * and nothing computed by a step that failed is ever used again.
+/* fault_test.c -- every operation of a face fails once, at every place: nothing leaks, every request gets its
+ * last event, and nothing computed by a step that failed is ever used again.
  *
- * The program brings its own list of faces (in place of kernels/faces.c): the reference face, with a counter before each
- * operation that can fail.
+ * The program brings its own list of faces (in place of kernels/faces.c): the reference face, with a counter
+ * before each operation that can fail.
  */
 #include "tests/check.h"
 

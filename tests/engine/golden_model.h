@@ -1,5 +1,5 @@
-/* golden_model.h -- models with expected outputs made by an independent implementation: those beside the tree, and the smaller ones
- * within it (tests/models/tiny/), which every machine has. */
+/* golden_model.h -- models with expected outputs made by an independent implementation: those beside the
+ * tree, and the smaller ones within it (tests/models/tiny/), which every machine has. */
 #ifndef WM_TESTS_ENGINE_GOLDEN_MODEL_H
 #define WM_TESTS_ENGINE_GOLDEN_MODEL_H
 
@@ -9,8 +9,9 @@
 
 #include "engine/score.h"
 
-/* Tolerances (source: the README of the golden vectors): a face in float32 or better is held position by position, one with 8-bit
- * activations by the median of its relative errors, since a single route may flip. */
+/* Tolerances (source: the README of the golden vectors): a face in float32 or better is held position by
+ * position, one with 8-bit activations by the median of its relative errors, since a single route may
+ * flip. */
 #define EXACT_ERROR  2e-4 /* of the logits' standard deviation */
 #define LONG_ERROR   1e-3 /* the same, prompts of thousands of positions */
 #define COARSE_ERROR 0.15 /* median over positions of |error| / |logits| */
@@ -46,8 +47,8 @@ void record(struct recorded *r, struct wm_score *s, const struct wm_tokens *ids,
             struct wm_tokens *out);
 void recorded_free(struct recorded *r);
 
-/* The largest error of `rows` rows from `first` on, in standard deviations; adds each row's relative error to the list
- * `relative`, which has `*n`. */
+/* The largest error of `rows` rows from `first` on, in standard deviations; adds each row's relative error to
+ * the list `relative`, which has `*n`. */
 double largest_error(const struct golden *g, const struct recorded *r, int32_t first, const double *want,
                      size_t rows, double *relative, size_t *n);
 double median(double *values, size_t n);

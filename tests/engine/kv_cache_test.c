@@ -1,4 +1,5 @@
-/* kv_cache_test.c -- whose tokens lie where: reuse, eviction, chunks, limits, and that no block is lost or in two places. */
+/* kv_cache_test.c -- whose tokens lie where: reuse, eviction, chunks, limits, and that no block is lost or in
+ * two places. */
 #include "tests/check.h"
 
 #include <stdbool.h>
@@ -209,7 +210,7 @@ static void blocks_that_were_never_written_are_not_discarded(void **state)
     wm_kv_cache_free(c);
 }
 
-/* --- chunks ------------------------------------------------------------------------------------------------------ */
+/* --- chunks --------------------------------------------------------------------------------------------- */
 
 enum { REACH = 16 };
 
@@ -410,7 +411,7 @@ static void every_lease_finds_what_its_owner_wrote_and_no_block_is_lost(void **s
     }
 }
 
-/* --- sizes ------------------------------------------------------------------------------------------------------- */
+/* --- sizes ---------------------------------------------------------------------------------------------- */
 
 static void memory_is_divided_as_a_full_conversation_needs_it(void **state)
 {

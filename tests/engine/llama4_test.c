@@ -1,5 +1,6 @@
-/* llama4_test.c -- the forward program from inside: hidden states of every layer and the choices of every router against the golden
- * ones; and that each rule of Llama 4 matters: with one broken, the golden comparison fails. */
+/* llama4_test.c -- the forward program from inside: hidden states of every layer and the choices of every
+ * router against the golden ones; and that each rule of Llama 4 matters: with one broken, the golden
+ * comparison fails. */
 #include "tests/engine/golden_model.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* llama_test.c -- the forward program, on every golden model and every face: logits, the likeliest tokens, greedy continuations;
- * and that slices and company change no bit. */
+/* llama_test.c -- the forward program, on every golden model and every face: logits, the likeliest tokens,
+ * greedy continuations; and that slices and company change no bit. */
 #include "tests/engine/golden_model.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* long_test.c -- prompts that cross position 8,192 with the constants of the published models: the end of a chunk, the first step of
- * the temperature, and keys that defaults stand in for. */
+/* long_test.c -- prompts that cross position 8,192 with the constants of the published models: the end of a
+ * chunk, the first step of the temperature, and keys that defaults stand in for. */
 #include "tests/engine/golden_model.h"
 
 #include <stdlib.h>
@@ -11,8 +11,8 @@ enum { SANITIZED = 1 };
 enum { SANITIZED = 0 };
 #endif
 
-/* Of 8,200 positions some have two experts whose logits are 4e-6 apart, less than float32 can tell: what stands there may be
- * another token. The stored rows are none of them. */
+/* Of 8,200 positions some have two experts whose logits are 4e-6 apart, less than float32 can tell: what
+ * stands there may be another token. The stored rows are none of them. */
 enum { MAX_FLIPS = 2 };
 
 /* The rows that golden values are stored for, and the likeliest token of each position. */

@@ -1,5 +1,6 @@
-/* seeing_test.c -- the batch loop with a model that sees, and whose chunks end: pictures are encoded once, a reply is the golden one in
- * any company, what is gone from the cache is computed again, and a picture that cannot be had ends its own request alone. */
+/* seeing_test.c -- the batch loop with a model that sees, and whose chunks end: pictures are encoded once, a
+ * reply is the golden one in any company, what is gone from the cache is computed again, and a picture that
+ * cannot be had ends its own request alone. */
 #include "tests/engine/golden_model.h"
 
 #include <stdlib.h>
@@ -171,7 +172,8 @@ static void expect(const char *model, const struct scene *s, int32_t reply, stru
     wm_score_close(score);
 }
 
-/* Turn by turn, each prompt being the last one, its reply, and some words more. Chunks of 16 end all the time. */
+/* Turn by turn, each prompt being the last one, its reply, and some words more. Chunks of 16 end all the
+ * time. */
 static void check_turns(const char *model, struct scene *s, int turns, size_t more)
 {
     struct wm_engine *e = open_engine((struct wm_engine_options){.model = model, .step_rows = 24});

@@ -1,5 +1,6 @@
-/* shapes_test.c -- the trained picture model of the tree in chats about held-out pictures: prompts are rendered to the ids that
- * transformers sees, replies are the words that transformers says, and later turns find the earlier ones in the cache. */
+/* shapes_test.c -- the trained picture model of the tree in chats about held-out pictures: prompts are
+ * rendered to the ids that transformers sees, replies are the words that transformers says, and later turns
+ * find the earlier ones in the cache. */
 #include "tests/engine/golden.h"
 
 #include <stdlib.h>

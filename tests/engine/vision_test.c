@@ -1,5 +1,5 @@
-/* vision_test.c -- the vision tower against golden values: every stage of it on the exact face, what it hands over on all faces; the
- * same through a projector that has a file of its own. */
+/* vision_test.c -- the vision tower against golden values: every stage of it on the exact face, what it hands
+ * over on all faces; the same through a projector that has a file of its own. */
 #include "tests/engine/golden_model.h"
 
 #include <math.h>

@@ -1,7 +1,8 @@
 /* watched_face.c -- see watched_face.h.
  *
- * HOW     The program under test says nothing about itself: where it is follows from the operations it asks for. Its layers begin with
- *         the only products that are both normed and precise; what those read is what the layer before has left.
+ * HOW     The program under test says nothing about itself: where it is follows from the operations it asks
+ *         for. Its layers begin with the only products that are both normed and precise; what those read is
+ *         what the layer before has left.
  */
 #include "tests/check.h"
 
@@ -182,7 +183,7 @@ static enum wm_status route(struct wm_backend *be, const struct wm_route *op, st
     return st == WM_OK ? inner->routes_write(be, op->routes, op->rows, experts, scores, err) : st;
 }
 
-/* --- the tower ---------------------------------------------------------------------------------------------------- */
+/* --- the tower ------------------------------------------------------------------------------------------ */
 
 static enum wm_status layer_norm(struct wm_backend *be, struct wm_act *x, int32_t rows, const float *norm,
                                  const float *norm_bias, float eps, struct wm_error *err)
@@ -260,7 +261,7 @@ static enum wm_status copy_rows(struct wm_backend *be, const struct wm_act *from
     return inner->copy_rows(be, from, from_row, to, to_row, rows, err);
 }
 
-/* --- the list of faces -------------------------------------------------------------------------------------------- */
+/* --- the list of faces ---------------------------------------------------------------------------------- */
 
 static enum wm_status open_reference(const struct wm_backend_options *o, struct wm_backend **out,
                                      struct wm_error *err)

@@ -1,5 +1,6 @@
-/* watched_face.h -- the faces of the build, with somebody looking on: what flows between the operations is kept, and on request one
- * rule is broken. A program that includes this brings its own list of faces (in place of kernels/faces.c). */
+/* watched_face.h -- the faces of the build, with somebody looking on: what flows between the operations is
+ * kept, and on request one rule is broken. A program that includes this brings its own list of faces (in
+ * place of kernels/faces.c). */
 #ifndef WM_TESTS_ENGINE_WATCHED_FACE_H
 #define WM_TESTS_ENGINE_WATCHED_FACE_H
 
