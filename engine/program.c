@@ -13,7 +13,7 @@
  *         One program, because a llama *is* a Llama 4 without experts, without chunks, and with rope in every
  *         layer: what differs are numbers of struct wm_arch. Norms and swiglu are prologues of the product
  *         behind them, residuals are added by the product before them, q|k|v and gate|up are stacked into one
- *         weight each: seven operations a dense layer, nine with experts.
+ *         weight each: six operations a dense layer, eight with experts.
  *
  * ALWAYS  (1) Layers with rope rotate by the absolute position, never by the position inside a chunk; they,
  *             and only they, have QK norm and chunks. Layers without scale their queries by the temperature
