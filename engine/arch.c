@@ -2,7 +2,6 @@
 #include "engine/arch.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "engine/arch_parts.h"
 #include "engine/parts.h"
@@ -128,9 +127,8 @@ static enum wm_status read_folder(const struct wm_model_file *f, struct wm_arch 
 enum wm_status wm_arch_read(const struct wm_model_file *f, const struct wm_model_file *projector,
                             struct wm_arch *out, struct wm_error *err)
 {
-    bool gguf = strncmp(wm_model_file_form(f), "GGUF", 4) == 0;
     *out = (struct wm_arch){0};
-    enum wm_status st = gguf ? wm_arch_from_gguf(f, out, err) : read_folder(f, out, err);
+    enum wm_status st = wm_model_file_is_gguf(f) ? wm_arch_from_gguf(f, out, err) : read_folder(f, out, err);
     if (st == WM_OK && projector && out->vision.layers)
         st = wm_fail(err, WM_EINVAL, "%s: it holds its vision tower itself; leave %s out",
                      wm_model_file_name(f), wm_model_file_name(projector));

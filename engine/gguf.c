@@ -117,9 +117,8 @@ static enum wm_status read_name(struct reader *r, const char *what, char **out)
         return st;
     if (len == 0 || len > WM_FILE_MAX_NAME)
         return MALFORMED(r, "%s has %zu bytes, 1 to %d are allowed", what, len, WM_FILE_MAX_NAME);
-    for (size_t i = 0; i < len; i++)
-        if (bytes[i] <= ' ' || bytes[i] > '~')
-            return MALFORMED(r, "%s is not printable ASCII", what);
+    if (!wm_is_printable(bytes, len))
+        return MALFORMED(r, "%s is not printable ASCII", what);
     *out = strndup(bytes, len);
     return *out ? WM_OK : wm_fail(r->err, WM_ENOMEM, "%s: no memory for %s", r->piece->name, what);
 }
@@ -345,18 +344,11 @@ static enum wm_status place_tensors(struct reader *r, const uint64_t *offsets)
     return WM_OK;
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const struct wm_tensor *x = a, *y = b;
-    return (x->data > y->data) - (x->data < y->data);
-}
-
 /* No byte belongs to two tensors: such a file was written wrongly, or on purpose. */
 static enum wm_status check_overlaps(struct reader *r)
 {
     struct wm_contents *c = r->c;
-    if (c->n_tensors)
-        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_place);
+    wm_contents_by_place(c);
     for (size_t i = 1; i < c->n_tensors; i++)
         if ((const char *)c->tensors[i - 1].data + c->tensors[i - 1].bytes > (const char *)c->tensors[i].data)
             return MALFORMED(r, "tensor %s shares bytes with %s", c->tensors[i].name, c->tensors[i - 1].name);

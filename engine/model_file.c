@@ -16,6 +16,32 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct wm_tensor *)a)->name, ((const struct wm_tensor *)b)->name);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct wm_tensor *x = a, *y = b;
+    return (x->data > y->data) - (x->data < y->data);
+}
+
+bool wm_is_printable(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] <= ' ' || bytes[i] > '~')
+            return false;
+    return true;
+}
+
+bool wm_is_file(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash ? slash + 1 : path, name) == 0;
+}
+
+void wm_contents_by_place(struct wm_contents *c)
+{
+    if (c->n_tensors)
+        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_place);
+}
+
 enum wm_status wm_contents_index(struct wm_contents *c, const char *name, struct wm_error *err)
 {
     if (c->n_metas)
@@ -87,6 +113,11 @@ const char *wm_model_file_form(const struct wm_model_file *f)
     return f->form;
 }
 
+bool wm_model_file_is_gguf(const struct wm_model_file *f)
+{
+    return strncmp(f->form, "GGUF", 4) == 0;
+}
+
 uint64_t wm_model_file_bytes(const struct wm_model_file *f)
 {
     uint64_t bytes = 0;
@@ -99,8 +130,7 @@ bool wm_model_file_document(const struct wm_model_file *f, const char *name, con
 {
     for (size_t i = 0; i < f->n_documents; i++) {
         const struct wm_piece *d = &f->documents[i];
-        const char *slash = strrchr(d->name, '/');
-        if (strcmp(slash ? slash + 1 : d->name, name) != 0)
+        if (!wm_is_file(d->name, name))
             continue;
         *bytes = (const char *)d->bytes;
         *len = d->len;

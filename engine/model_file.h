@@ -99,6 +99,7 @@ void wm_model_file_close(struct wm_model_file *f); /* NULL is fine */
 
 const char *wm_model_file_name(const struct wm_model_file *f); /* as given to open */
 const char *wm_model_file_form(const struct wm_model_file *f); /* "GGUF 3", "safetensors, 50 files" */
+bool wm_model_file_is_gguf(const struct wm_model_file *f);     /* else it is safetensors */
 uint64_t wm_model_file_bytes(const struct wm_model_file *f);   /* of all files that hold tensors */
 
 /* The text that lies beside the weights of a folder: config.json, generation_config.json,

@@ -110,25 +110,16 @@ static enum wm_status list_shards(const struct wm_model_file *f, json_t *map, co
                          *count, WM_FILE_MAX_PIECES);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct wm_tensor *)a)->name, ((const struct wm_tensor *)b)->name);
-}
-
 /* Each tensor of the map is in the file that the map names; the contents are sorted. */
 static enum wm_status check_map(const struct wm_model_file *f, json_t *map, struct wm_error *err)
 {
-    const struct wm_contents *c = &f->contents;
     const char *name;
     json_t *value;
     json_object_foreach(map, name, value)
     {
         const char *want = json_string_value(value);
-        const struct wm_tensor *t = c->n_tensors ? bsearch(&(struct wm_tensor){.name = name}, c->tensors,
-                                                           c->n_tensors, sizeof *c->tensors, by_name)
-                                                 : NULL;
-        size_t n = t ? strlen(t->file) : 0, len = strlen(want);
-        if (n < len || strcmp(t->file + n - len, want) != 0)
+        const struct wm_tensor *t = wm_model_file_tensor(f, name);
+        if (!t || !wm_is_file(t->file, want))
             return wm_fail(err, WM_EFORMAT,
                            "%s: %s says that %.80s holds tensor %.200s, but it does not: the files belong to "
                            "different models, or one was not fetched whole",

@@ -58,6 +58,15 @@ enum wm_status wm_model_file_keep(struct wm_model_file *f, struct wm_piece *piec
 
 void wm_contents_free(struct wm_contents *c);
 
+/* Every byte is visible ASCII: not a space either, so that a name can be quoted bare. */
+bool wm_is_printable(const char *bytes, size_t len);
+
+/* `path` is `name`, or ends in a folder's `/` and `name`. */
+bool wm_is_file(const char *path, const char *name);
+
+/* Sorts the tensors as they lie in their file, for a reader that compares neighbours. */
+void wm_contents_by_place(struct wm_contents *c);
+
 /* Sorts by key and by name, so that lookup is a binary search; refuses doubles. */
 enum wm_status wm_contents_index(struct wm_contents *c, const char *name, struct wm_error *err);
 

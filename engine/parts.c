@@ -18,11 +18,6 @@
 
 enum { SHAPE_BYTES = 96 };
 
-static bool is_gguf(const struct wm_model_file *f)
-{
-    return strncmp(wm_model_file_form(f), "GGUF", 4) == 0;
-}
-
 static const struct wm_model_file *file_of(const struct wm_parts *p, enum wm_part part)
 {
     return p->projector && wm_part_is_vision(part) ? p->projector : p->text;
@@ -56,16 +51,14 @@ static void spell(char name[WM_PART_NAME_BYTES], const char *stem, const char *p
 static bool look(const struct wm_model_file *f, const struct wm_part_place *place, int32_t layer,
                  int32_t expert, struct wm_found_part *out)
 {
-    char stem[WM_PART_NAME_BYTES];
-    spell(stem, place->stem, text_prefix(f), layer, expert, "");
     *out = (struct wm_found_part){.file = f, .place = place};
-    snprintf(out->stem, sizeof out->stem, "%s", stem);
+    spell(out->stem, place->stem, text_prefix(f), layer, expert, "");
     if (place->at & WM_AT_BARE) {
-        out->weight = wm_model_file_tensor(f, stem);
+        out->weight = wm_model_file_tensor(f, out->stem);
         return out->weight != NULL;
     }
     out->weight = wm_part_beside(out, ".weight");
-    if (!out->weight && !is_gguf(f)) {
+    if (!out->weight && !wm_model_file_is_gguf(f)) {
         out->weight = wm_part_beside(out, ".weight_packed");
         out->packed = out->weight != NULL;
     }
@@ -97,7 +90,8 @@ static enum wm_status find(const struct wm_parts *p, enum wm_part part, int32_t 
         part = WM_PART_EMBEDDING;
     const struct wm_model_file *f = file_of(p, part);
     const struct wm_part_place *first = NULL;
-    for (const struct wm_part_place *row = is_gguf(f) ? wm_places_gguf : wm_places_hf; row->stem; row++) {
+    for (const struct wm_part_place *row = wm_model_file_is_gguf(f) ? wm_places_gguf : wm_places_hf;
+         row->stem; row++) {
         if (row->part != part || !in_family(row, p->arch->family))
             continue;
         if (look(f, row, layer, expert, out))
@@ -128,7 +122,7 @@ static enum wm_status check_shape(const struct wm_found_part *x, const struct wm
     char is[SHAPE_BYTES], asked[SHAPE_BYTES];
     if (memcmp(t->dims, want, sizeof t->dims) == 0)
         return WM_OK;
-    bool reversed = !is_gguf(x->file);
+    bool reversed = !wm_model_file_is_gguf(x->file);
     return wm_fail(
         err, WM_EFORMAT,
         "%s: tensor %s is [%s], the architecture asks for [%s]: config and weights contradict each other",

@@ -45,13 +45,10 @@ struct reader {
 #define MALFORMED(r, format, ...)                                                                            \
     wm_fail((r)->err, WM_EFORMAT, "%s: malformed safetensors: " format, (r)->piece->name, __VA_ARGS__)
 
-static bool is_printable(const char *name)
+static bool is_good_name(const char *name)
 {
     size_t len = strlen(name);
-    for (size_t i = 0; i < len; i++)
-        if (name[i] <= ' ' || name[i] > '~')
-            return false;
-    return len > 0 && len <= WM_FILE_MAX_NAME;
+    return len > 0 && len <= WM_FILE_MAX_NAME && wm_is_printable(name, len);
 }
 
 static enum wm_status read_type(const struct reader *r, const json_t *entry, struct wm_tensor *t,
@@ -68,7 +65,7 @@ static enum wm_status read_type(const struct reader *r, const json_t *entry, str
         }
     return wm_fail(r->err, WM_EUNSUPPORTED,
                    "%s: tensor %s has dtype %.20s, which this build does not know: convert it to BF16",
-                   r->piece->name, t->name, is_printable(name) ? name : "?");
+                   r->piece->name, t->name, is_good_name(name) ? name : "?");
 }
 
 /* The last dimension of the shape is a row's length: ours are in the opposite order. */
@@ -122,7 +119,7 @@ static enum wm_status read_tensor(const struct reader *r, const char *name, cons
                                   struct wm_tensor *t)
 {
     uint32_t each = 0;
-    if (!is_printable(name))
+    if (!is_good_name(name))
         return MALFORMED(r, "a tensor's name must be 1 to %d printable ASCII characters", WM_FILE_MAX_NAME);
     t->name = strdup(name);
     t->file = r->piece->name;
@@ -137,18 +134,11 @@ static enum wm_status read_tensor(const struct reader *r, const char *name, cons
     return st == WM_OK ? read_range(r, entry, t) : st;
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const struct wm_tensor *x = a, *y = b;
-    return (x->data > y->data) - (x->data < y->data);
-}
-
 /* Each byte of the data belongs to one tensor. */
 static enum wm_status check_cover(const struct reader *r, struct wm_contents *c)
 {
     const uint8_t *at = r->data;
-    if (c->n_tensors)
-        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_place);
+    wm_contents_by_place(c);
     for (size_t i = 0; i < c->n_tensors; i++) {
         const struct wm_tensor *t = &c->tensors[i];
         if ((const uint8_t *)t->data < at)

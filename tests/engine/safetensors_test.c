@@ -193,7 +193,7 @@ static void a_large_file_opens_without_being_read(void **state)
     wm_model_file_close(f);
 }
 
-/* --- folders ------------------------------------------------------------------------------------------------------------- */
+/* --- folders -------------------------------------------------------------------------------------------- */
 
 /* Files of 16 bytes of data. */
 static const char holds_a[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}";
@@ -247,6 +247,27 @@ static void an_index_is_believed_in_nothing(void **state)
         wm_buffer_free(&one);
         wm_buffer_free(&two);
     }
+}
+
+static void an_index_that_names_the_end_of_another_file_is_refused(void **state)
+{
+    (void)state;
+    static const char index[] = "{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"1-2.safetensors\"}}";
+    struct wm_buffer both = tiny_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                                        "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
+                                        16);
+    struct wm_buffer none = tiny_header("{}", 0);
+    const struct wm_model_member members[] = {
+        {"model.safetensors.index.json", index, strlen(index)},
+        {"1-2.safetensors", both.data, both.len},
+        {"2.safetensors", none.data, none.len},
+    };
+    struct wm_model_file *f = NULL;
+    struct wm_error err = WM_ERROR_INIT;
+    assert_int_equal(wm_model_file_parse_folder("folder", members, COUNT(members), &f, &err), WM_EFORMAT);
+    assert_non_null(strstr(err.text, "2.safetensors holds tensor a, but it does not"));
+    wm_buffer_free(&both);
+    wm_buffer_free(&none);
 }
 
 static void a_folder_gives_its_documents_and_needs_its_weights(void **state)
@@ -339,6 +360,7 @@ int main(void)
         cmocka_unit_test(headers_that_break_the_form_are_refused_with_their_reason),
         cmocka_unit_test(verify_names_the_scale_that_is_no_number_and_shows_how_far_it_is),
         cmocka_unit_test(an_index_is_believed_in_nothing),
+        cmocka_unit_test(an_index_that_names_the_end_of_another_file_is_refused),
         cmocka_unit_test(a_folder_gives_its_documents_and_needs_its_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
