@@ -1,6 +1,7 @@
 /* cmd_model.c -- `wingman model info MODEL` says what a model holds and what it takes, `wingman model verify
  * MODEL` whether it is whole. MODEL is a GGUF, any part of a split one, or a Hugging Face folder; --projector
  * gives a GGUF's vision tower. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,9 @@
 #include "gateway/model_text.h"
 
 enum { MAX_SHOWN = 60, MAX_TYPES = 64 };
+
+/* Dimensions of a type that we cannot read are bounded by nothing: their sum is shown up to here. */
+static const double most_elements = 0x1p62;
 
 /* What `serve` grants conversations without a setting: kv.device. */
 static const double default_kv_bytes = 2147483648.0;
@@ -118,7 +122,7 @@ static void print_types(const struct wm_model_file *f)
     for (int i = 0; i < n; i++) {
         const char *name = wm_tensor_type_name(seen[i].type);
         printf("  %-8s %6llu tensors %20s values", name ? name : "?", (unsigned long long)seen[i].tensors,
-               wm_text_count((int64_t)seen[i].elements));
+               wm_text_count((int64_t)fmin(seen[i].elements, most_elements)));
         if (seen[i].bytes)
             printf(" %20s bytes\n", wm_text_count((int64_t)seen[i].bytes));
         else
