@@ -1,10 +1,10 @@
 /* bpe.c -- byte-pair merges over one piece of text.
  *
- * WHY     The definition (find the pair of lowest rank, join it, repeat) is quadratic, and a stranger chooses the length of
- *         a piece: 26,000 letters without a space are one piece.
+ * WHY     The definition (find the pair of lowest rank, join it, repeat) is quadratic, and a stranger chooses the
+ *         length of a piece: 26,000 letters without a space are one piece.
  *
- * HOW     Symbols form a linked list inside an array; each adjacent pair that has a rule is a candidate in a binary heap
- *         ordered by (rank, position). The lowest is popped, and if both its symbols are still what they were
+ * HOW     Symbols form a linked list inside an array; each adjacent pair that has a rule is a candidate in a binary
+ *         heap ordered by (rank, position). The lowest is popped, and if both its symbols are still what they were
  *         when it was pushed, they are joined and the two new neighbours are pushed. O(n log n).
  *
  * ALWAYS  (1) A joined symbol keeps the place of its left half; the right half is dead (id < 0).
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the table of rules: open addressing, half full at most --------------------------------------------------- */
+/* --- the table of rules: open addressing, half full at most ----------------------------------------------- */
 
 struct rule {
     int32_t left, right; /* left < 0: empty */
@@ -96,7 +96,7 @@ enum wm_status wm_merges_add(struct wm_merges *m, int32_t left, int32_t right, i
     return WM_OK;
 }
 
-/* --- merging --------------------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------------------- */
 
 struct symbol {
     int32_t id; /* < 0: dead */

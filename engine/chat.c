@@ -1,15 +1,15 @@
 /* chat.c -- see chat.h. One row of `formats` for each way of writing conversations down.
  *
- * HOW     A message is: begin, role, what follows it, content, end. begin and end are control tokens, so a piece never merges
- *         across messages, and rendering a list equals rendering its messages one by one.
+ * HOW     A message is: begin, role, what follows it, content, end. begin and end are control tokens, so a piece
+ *         never merges across messages, and rendering a list equals rendering its messages one by one.
  *
  *           chatml   <|im_start|>user\nHello<|im_end|>\n
  *           llama3   <|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>
  *           llama4   <|header_start|>user<|header_end|>\n\nHello<|eot|>
  *
- *         In chatml the role, the line end and the content are one text, as the models were trained: a line end at the start of the
- *         content joins the one before it. Where a control token ends the header, the empty line behind it and the content are
- *         tokenized apart, as Meta does (source: Meta's chat_format.py).
+ *         In chatml the role, the line end and the content are one text, as the models were trained: a line end at
+ *         the start of the content joins the one before it. Where a control token ends the header, the empty line
+ *         behind it and the content are tokenized apart, as Meta does (source: Meta's chat_format.py).
  *
  *         A picture of one tile is   image_start image P.. image_end; of rows x cols tiles it is
  *           image_start  (P.. x_separator P.. x_separator P.. y_separator) per row  image P.. image_end
@@ -101,7 +101,7 @@ struct wm_chat {
     struct wm_buffer warning;
 };
 
-/* --- which format -------------------------------------------------------------------------------------------------- */
+/* --- which format ----------------------------------------------------------------------------------------- */
 
 /* The header of a system message as a template may spell it, with `line` for a line end. */
 static int spell_header(const struct format *f, const char *line, char *out, size_t room)
@@ -239,7 +239,7 @@ int32_t wm_chat_patch(const struct wm_chat *c)
     return c->ids[PATCH];
 }
 
-/* --- pictures ------------------------------------------------------------------------------------------------------ */
+/* --- pictures --------------------------------------------------------------------------------------------- */
 
 static int32_t tiles_of(const struct wm_picture *p)
 {
@@ -293,7 +293,7 @@ static enum wm_status add_picture(const struct wm_chat *c, const struct wm_pictu
     return st == WM_OK ? add(c, IMAGE_END, out) : st;
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------ */
+/* --- messages --------------------------------------------------------------------------------------------- */
 
 /* begin, role, what follows it. Text that the content continues is left in `text`, not yet tokenized. */
 static enum wm_status add_header(const struct wm_chat *c, enum wm_role role, struct wm_buffer *text,

@@ -1,7 +1,7 @@
 /* chat.h -- how a model's conversations are written down as tokens.
  *
- * A format is recognised by the template in the model file; the template itself (a program in a template language) is not
- * run. Control tokens are placed by id, so what people write can never spell one. Any thread.
+ * A format is recognised by the template in the model file; the template itself (a program in a template language) is
+ * not run. Control tokens are placed by id, so what people write can never spell one. Any thread.
  */
 #ifndef WM_ENGINE_CHAT_H
 #define WM_ENGINE_CHAT_H
@@ -19,18 +19,18 @@ struct wm_chat_options {
     int32_t tile_tokens; /* slots that one tile of a picture takes; 0: the model does not see */
 };
 
-/* Takes the format that `options` names or, when it names none, recognises it: by the template in `file`, or without one by the
- * control tokens of the vocabulary. `file` may be NULL: a tokenizer alone. WM_EUNSUPPORTED: a template that we do not know, or no
- * format fits; WM_EFORMAT: the format's control tokens are not in the vocabulary. Registers the format's end tokens with
- * `tokenizer`, which must outlive the chat. */
+/* Takes the format that `options` names or, when it names none, recognises it: by the template in `file`, or without
+ * one by the control tokens of the vocabulary. `file` may be NULL: a tokenizer alone. WM_EUNSUPPORTED: a template
+ * that we do not know, or no format fits; WM_EFORMAT: the format's control tokens are not in the vocabulary.
+ * Registers the format's end tokens with `tokenizer`, which must outlive the chat. */
 enum wm_status wm_chat_new(const struct wm_model_file *file, const struct wm_chat_options *options,
                            struct wm_tokenizer *tokenizer, struct wm_chat **out, struct wm_error *err);
 void wm_chat_free(struct wm_chat *c); /* NULL is fine */
 
 const char *wm_chat_format(const struct wm_chat *c); /* "chatml" */
 
-/* What a person should know: that the model's own template writes something else, or could not be compared (chat_check.h). One
- * sentence; NULL: nothing. */
+/* What a person should know: that the model's own template writes something else, or could not be compared
+ * (chat_check.h). One sentence; NULL: nothing. */
 const char *wm_chat_warning(const struct wm_chat *c);
 
 /* The token whose rows are the picture's ("<|patch|>"), one for each of a tile's tokens; -1: the format has none. */

@@ -1,14 +1,15 @@
 /* chat_check.c -- see chat_check.h.
  *
- * WHY     A format is recognised by one word in a template, and a model whose conversations are written a little otherwise than in its
- *         training answers a little worse, without any error. So the template is run on conversations that every template of the format
- *         must write alike, and a difference is told when the model is loaded.
+ * WHY     A format is recognised by one word in a template, and a model whose conversations are written a little
+ *         otherwise than in its training answers a little worse, without any error. So the template is run on
+ *         conversations that every template of the format must write alike, and a difference is told when the model
+ *         is loaded.
  *
- * HOW     A template makes one text; its control tokens are found in it by their spelling, which only this file ever does, on
- *         conversations that are constants. What lies between is tokenized as always.
+ * HOW     A template makes one text; its control tokens are found in it by their spelling, which only this file ever
+ *         does, on conversations that are constants. What lies between is tokenized as always.
  *
- *         The conversations leave out where templates may differ without harm: white space at the ends of a text (some trim it),
- *         tools, pictures, and dates (a template that adds today's differs, and is told of).
+ *         The conversations leave out where templates may differ without harm: white space at the ends of a text
+ *         (some trim it), tools, pictures, and dates (a template that adds today's differs, and is told of).
  */
 #include "engine/chat_check.h"
 
@@ -57,7 +58,7 @@ static size_t size_of(size_t conversation)
     return n;
 }
 
-/* --- theirs --------------------------------------------------------------------------------------------------------------------- */
+/* --- theirs ----------------------------------------------------------------------------------------------- */
 
 static json_t *variables_of(size_t conversation, const char *bos, const char *eos)
 {
@@ -90,7 +91,7 @@ static enum wm_status encode_marked(const struct wm_tokenizer *t, const char *te
     return st;
 }
 
-/* --- the two beside each other ---------------------------------------------------------------------------------------------------- */
+/* --- the two beside each other ---------------------------------------------------------------------------- */
 
 /* What the tokens from `at` on spell, cut, for a sentence. */
 static enum wm_status show(const struct wm_tokenizer *t, const struct wm_tokens *ids, size_t at,

@@ -9,9 +9,10 @@
 
 enum { WM_CHAT_TEMPLATE_MAX = 1 << 20 }; /* bytes */
 
-/* Finds it: key tokenizer.chat_template of a GGUF; chat_template.jinja, or `chat_template` in tokenizer_config.json or
- * chat_template.json of a folder (of several the one named "default"). *out is new, NUL-terminated, the caller's; NULL without a
- * template, or with `file` NULL. WM_ELIMIT: too long; WM_EFORMAT: a document that is not what its name says. Any thread. */
+/* Finds it: key tokenizer.chat_template of a GGUF; chat_template.jinja, or `chat_template` in tokenizer_config.json
+ * or chat_template.json of a folder (of several the one named "default"). *out is new, NUL-terminated, the caller's;
+ * NULL without a template, or with `file` NULL. WM_ELIMIT: too long; WM_EFORMAT: a document that is not what its name
+ *      says. Any thread. */
 enum wm_status wm_chat_template_find(const struct wm_model_file *file, char **out, size_t *len,
                                      struct wm_error *err);
 

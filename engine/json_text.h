@@ -6,9 +6,9 @@
 
 #include "kernels/base/buffer.h"
 
-/* Appends `value` with ", " and ": " between the parts; `indent` > 0: one part a line, indented by so many spaces more per level.
- * Characters beyond ASCII stay as they are; keys stay in their order. WM_ELIMIT: past the ceiling of `out`, or deeper than 64;
- * WM_ENOMEM. */
+/* Appends `value` with ", " and ": " between the parts; `indent` > 0: one part a line, indented by so many spaces
+ * more per level. Characters beyond ASCII stay as they are; keys stay in their order. WM_ELIMIT: past the ceiling of
+ * `out`, or deeper than 64; WM_ENOMEM. */
 enum wm_status wm_json_text(const json_t *value, int indent, struct wm_buffer *out);
 
 /* Appends a number as Python's repr: the shortest that reads back the same, with ".0" when it is whole. */

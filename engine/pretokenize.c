@@ -1,7 +1,8 @@
 /* pretokenize.c -- see pretokenize.h.
  *
- * WHY     The rules are published as regular expressions with Unicode classes and a negative lookahead. A general engine for
- *         those would be the largest parser of strangers' bytes in the program; the rules themselves are small.
+ * WHY     The rules are published as regular expressions with Unicode classes and a negative lookahead. A general
+ *         engine for those would be the largest parser of strangers' bytes in the program; the rules themselves are
+ *         small.
  *
  * HOW     One C function per rule, its alternatives tried in the order of the expression, each by hand.
  *
@@ -14,16 +15,19 @@
  *                      |[^\r\n\p{L}\p{N}]? U+ L* (?i:'s|'t|'re|'ve|'m|'ll|'d)?
  *                      with U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and L = [\p{Ll}\p{Lm}\p{Lo}\p{M}]
  *
- *         Two things in them are worth saying once. `\s+(?!\S)`: of a run of white space the last character is left for the
- *         next piece, unless the run ends the text or is a single character. `U* L+`: the two classes overlap, so an expression
- *         engine takes all of U and gives back one character after another until L+ finds one; what it arrives at is the
- *         lower-case letter behind the run, or else the run's last character that is in both classes.
+ *         Two things in them are worth saying once. `\s+(?!\S)`: of a run of white space the last character is left
+ *         for the next piece, unless the run ends the text or is a single character. `U* L+`: the two classes
+ *         overlap, so an expression engine takes all of U and gives back one character after another until L+ finds
+ *         one; what it arrives at is the lower-case letter behind the run, or else the run's last character that is
+ *         in both classes.
  *
- *         Meta's own tokenizer cuts long texts beforehand, after 400,000 characters and within a run of more than 25,000
- *         characters that are all white space or all not; so do we, with its rules (source: Meta's tokenizer.py).
+ *         Meta's own tokenizer cuts long texts beforehand, after 400,000 characters and within a run of more than
+ *         25,000 characters that are all white space or all not; so do we, with its rules (source: Meta's
+ *         tokenizer.py).
  *
  * ALWAYS  (1) The pieces of a text concatenate to the text, and each has at least one character.
- *         (2) Time is linear in the text: what a piece has looked at beyond its own end is looked at once more at most.
+ *         (2) Time is linear in the text: what a piece has looked at beyond its own end is looked at once more at
+ *         most.
  */
 #include "engine/pretokenize.h"
 
@@ -51,7 +55,8 @@ enum {
     LOWERISH = LOWER | BOTH_CASES  /* L above */
 };
 
-/* One decoded character: `end` is the offset behind it. At the end of the text it is in no class, and `end` is there. */
+/* One decoded character: `end` is the offset behind it. At the end of the text it is in no class, and `end` is
+ * there. */
 struct character {
     uint32_t code;
     unsigned class; /* one bit */
@@ -90,7 +95,7 @@ static bool ends_line(uint32_t code)
     return code == '\r' || code == '\n';
 }
 
-/* --- what the rules share -------------------------------------------------------------------------------------------- */
+/* --- what the rules share --------------------------------------------------------------------------------- */
 
 /* 's|'t|'re|'ve|'m|'ll|'d: its length, or 0. Without regard to case the long s is an s, as Unicode folds it. */
 static size_t contraction(const char *text, size_t len, bool any_case)
@@ -147,7 +152,7 @@ static size_t no_word(const char *text, size_t len, const char *tail)
     return n ? n : spaces(text, len);
 }
 
-/* --- one function for each rule ---------------------------------------------------------------------------------------- */
+/* --- one function for each rule --------------------------------------------------------------------------- */
 
 static size_t piece_gpt2(const char *text, size_t len)
 {
@@ -218,7 +223,7 @@ static size_t piece_llama4(const char *text, size_t len)
     return n ? n + contraction(text + n, len - n, true) : no_word(text, len, "\r\n/");
 }
 
-/* --- the list ------------------------------------------------------------------------------------------------------------- */
+/* --- the list --------------------------------------------------------------------------------------------- */
 
 static const struct wm_pretokenizer gpt2 = {"gpt-2", false, false, piece_gpt2},
                                     smollm = {"smollm", false, false, piece_smollm},

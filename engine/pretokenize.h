@@ -1,7 +1,7 @@
 /* pretokenize.h -- cuts text into the pieces that byte-pair encoding never merges across.
  *
- * Each tokenizer was trained with one rule. The wrong rule gives a model tokens it has hardly seen, without any error: so an
- * unknown name or expression is refused, never guessed. Any thread.
+ * Each tokenizer was trained with one rule. The wrong rule gives a model tokens it has hardly seen, without any
+ * error: so an unknown name or expression is refused, never guessed. Any thread.
  */
 #ifndef WM_ENGINE_PRETOKENIZE_H
 #define WM_ENGINE_PRETOKENIZE_H
@@ -26,8 +26,8 @@ const struct wm_pretokenizer *wm_pretokenizer_for(const char *expression);
 /* "gpt-2, smollm, ...", for a sentence. */
 const char *wm_pretokenizer_names(void);
 
-/* Length in bytes of the part at the start of text[0..len), len >= 1, that is cut into pieces by itself. `*window` counts
- * characters between calls on one text; it starts at 0. */
+/* Length in bytes of the part at the start of text[0..len), len >= 1, that is cut into pieces by itself. `*window`
+ * counts characters between calls on one text; it starts at 0. */
 size_t wm_pretokenizer_stretch(const struct wm_pretokenizer *p, const char *text, size_t len, size_t *window);
 
 #endif

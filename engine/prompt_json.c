@@ -8,7 +8,7 @@
 
 enum { MAX_MESSAGES = 100000, MAX_TEXT = 16 << 20, MAX_PICTURES = 1024 };
 
-/* --- pictures ------------------------------------------------------------------------------------------------------ */
+/* --- pictures --------------------------------------------------------------------------------------------- */
 
 /* A path, or a file's address: "file:///a.png". */
 static const char *path_of(const char *url)
@@ -44,7 +44,7 @@ static enum wm_status add_picture(const struct wm_prompt_reader *r, const char *
     return WM_OK;
 }
 
-/* --- {"ids", "images"} --------------------------------------------------------------------------------------------- */
+/* --- {"ids", "images"} ------------------------------------------------------------------------------------ */
 
 static enum wm_status add_ids(const struct wm_prompt_reader *r, const json_t *ids, const json_t *images,
                               struct wm_prompt *out, struct wm_error *err)
@@ -70,7 +70,7 @@ static enum wm_status add_ids(const struct wm_prompt_reader *r, const json_t *id
     return st;
 }
 
-/* --- {"messages"} -------------------------------------------------------------------------------------------------- */
+/* --- {"messages"} ----------------------------------------------------------------------------------------- */
 
 /* A message being read: its text, and where its pictures and joints are. */
 struct content {
@@ -239,7 +239,7 @@ static enum wm_status add_messages(const struct wm_prompt_reader *r, const json_
     return st;
 }
 
-/* --- any ----------------------------------------------------------------------------------------------------------- */
+/* --- any -------------------------------------------------------------------------------------------------- */
 
 enum wm_status wm_prompt_from_json(const struct wm_prompt_reader *reader, const json_t *prompt,
                                    struct wm_prompt *out, struct wm_error *err)

@@ -1,4 +1,5 @@
-/* prompt_json.h -- a prompt as JSON says it: {"ids"}, {"text"} or {"messages"}, with pictures by their paths. Any thread. */
+/* prompt_json.h -- a prompt as JSON says it: {"ids"}, {"text"} or {"messages"}, with pictures by their paths. Any
+ * thread. */
 #ifndef WM_ENGINE_PROMPT_JSON_H
 #define WM_ENGINE_PROMPT_JSON_H
 
@@ -25,11 +26,12 @@ struct wm_prompt {
 };
 
 /* Appends a prompt object to `out`:
- *   {"ids": [1, 2], "images": ["a.png"]}   ids as they are, within the vocabulary; "images" in the order of their slots, optional
+ *   {"ids": [1, 2], "images": ["a.png"]}   ids as they are, within the vocabulary; "images", optional, in the order
+ *                                          of their slots
  *   {"text": "..."}                        plain text: no special tokens
  *   {"messages": [{"role": "user", "content": "..." or [PART, ...]}], "tools": [...]}   with the header of a reply
- *       PART is {"type": "text", "text": "..."} or {"type": "image_url", "image_url": {"url": PATH}}; roles, tool calls and tools
- *       as in OpenAI's API (tool_calls.h)
+ *       PART is {"type": "text", "text": "..."} or {"type": "image_url", "image_url": {"url": PATH}}; roles, tool
+ *       calls and tools as in OpenAI's API (tool_calls.h)
  * After a failure `out` may hold a part; free it as always. */
 enum wm_status wm_prompt_from_json(const struct wm_prompt_reader *reader, const json_t *prompt,
                                    struct wm_prompt *out, struct wm_error *err);

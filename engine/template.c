@@ -1,17 +1,19 @@
 /* template.c -- see template.h. Statements are run here; what they are made of is in the files beside.
  *
- * WHY     A model's template says how its conversations were written in training. Ours must agree, and the only way to know is to run
- *         it (chat_check.c). It is a program from a stranger.
+ * WHY     A model's template says how its conversations were written in training. Ours must agree, and the only way
+ *         to know is to run it (chat_check.c). It is a program from a stranger.
  *
- * HOW     Words (template_lex.c) become a tree once (template_parse.c), which is walked at each rendering: statements here, expressions
- *         in template_eval.c, values in template_value.c, filters and tests in template_filters.c, methods and functions in template_methods.c. Values are
- *         jansson's. Only namespaces change once made, and their contents lie outside of them: no value can hold itself.
+ * HOW     Words (template_lex.c) become a tree once (template_parse.c), which is walked at each rendering: statements
+ *         here, expressions in template_eval.c, values in template_value.c, filters and tests in template_filters.c,
+ *         methods and functions in template_methods.c. Values are jansson's. Only namespaces change once made, and
+ *         their contents lie outside of them: no value can hold itself.
  *
- *         The language is Jinja as transformers sets it up: set, for with loop and its conditions, if, macro, break, continue, the
- *         usual filters, tests and methods; no import, include, call or recursion of loops. What is missing is refused by name.
+ *         The language is Jinja as transformers sets it up: set, for with loop and its conditions, if, macro, break,
+ *         continue, the usual filters, tests and methods; no import, include, call or recursion of loops. What is
+ *         missing is refused by name.
  *
- * LIMITS  A template of 1 MiB and 65,536 parts, 100 deep; a rendering of 2^22 units of work, 4,096 lists and objects, texts of 1 MiB,
- *         calls 100 deep. Past one it is WM_ELIMIT, wherever it happens.
+ * LIMITS  A template of 1 MiB and 65,536 parts, 100 deep; a rendering of 2^22 units of work, 4,096 lists and objects,
+ *         texts of 1 MiB, calls 100 deep. Past one it is WM_ELIMIT, wherever it happens.
  */
 #include "engine/template.h"
 
@@ -24,7 +26,7 @@
 
 enum { RUN_DEPTH = 4 * WM_TEMPLATE_DEPTH }; /* statements and expressions within each other */
 
-/* --- a template ---------------------------------------------------------------------------------------------------------------- */
+/* --- a template ------------------------------------------------------------------------------------------- */
 
 /* A copy whose lines end in \n alone, without the last line end: both as Jinja does. Returns its length. */
 static size_t copy_source(const char *text, size_t len, char *out)
@@ -73,7 +75,7 @@ void wm_template_free(struct wm_template *t)
     free(t);
 }
 
-/* --- a rendering ---------------------------------------------------------------------------------------------------------------- */
+/* --- a rendering ------------------------------------------------------------------------------------------ */
 
 json_t *wm_run_fail(struct wm_run *r, const struct wm_node *node, enum wm_status st, const char *format, ...)
 {
@@ -181,7 +183,7 @@ static bool if_else(struct wm_run *r, const struct wm_node *node)
     return good;
 }
 
-/* --- loops ---------------------------------------------------------------------------------------------------------------------- */
+/* --- loops ------------------------------------------------------------------------------------------------ */
 
 /* The parts of a loop, in the order of the tree. */
 struct loop {
@@ -278,7 +280,7 @@ static bool for_loop(struct wm_run *r, const struct wm_node *node)
     return good;
 }
 
-/* --- macros --------------------------------------------------------------------------------------------------------------------- */
+/* --- macros ----------------------------------------------------------------------------------------------- */
 
 static bool define(struct wm_run *r, const struct wm_node *node)
 {
@@ -319,7 +321,7 @@ json_t *wm_run_macro(struct wm_run *r, const struct wm_node *node, const struct 
     return made;
 }
 
-/* --- any statement ---------------------------------------------------------------------------------------------------------------- */
+/* --- any statement ---------------------------------------------------------------------------------------- */
 
 static bool block(struct wm_run *r, const struct wm_node *node)
 {

@@ -1,5 +1,5 @@
-/* template_eval.c -- expressions of a template. Every function here that returns json_t * gives a new reference, or NULL after a failure
- * whose sentence has been said; exceptions say "borrowed". */
+/* template_eval.c -- expressions of a template. Every function here that returns json_t * gives a new reference, or
+ * NULL after a failure whose sentence has been said; exceptions say "borrowed". */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static json_t *boolean(bool value)
     return value ? json_true() : json_false(); /* never fail: they are constants */
 }
 
-/* --- members and slices ---------------------------------------------------------------------------------------- */
+/* --- members and slices ----------------------------------------------------------------------------------- */
 
 /* Position `i` of `n`, negative ones from the end; false: outside. */
 static bool place(json_int_t i, size_t n, size_t *out)
@@ -99,7 +99,7 @@ static json_t *slice(struct wm_run *r, const struct wm_node *node, json_t *objec
     return list;
 }
 
-/* --- operators ------------------------------------------------------------------------------------------------------------------ */
+/* --- operators -------------------------------------------------------------------------------------------- */
 
 static json_t *joined(struct wm_run *r, const struct wm_node *node, const json_t *a, const json_t *b)
 {
@@ -233,7 +233,7 @@ static json_t *unary(struct wm_run *r, const struct wm_node *node)
     return made;
 }
 
-/* --- calls ----------------------------------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------------------ */
 
 static void free_arguments(struct wm_arguments *a)
 {
@@ -305,7 +305,7 @@ static json_t *named(struct wm_run *r, const struct wm_node *node)
     return made;
 }
 
-/* --- the others ------------------------------------------------------------------------------------------------------------------ */
+/* --- the others ------------------------------------------------------------------------------------------- */
 
 json_t *wm_run_lookup(struct wm_run *r, const char *name, size_t len)
 {

@@ -5,7 +5,7 @@
 #include "engine/json_text.h"
 #include "engine/template_parts.h"
 
-/* --- arguments ------------------------------------------------------------------------------------------------------------------ */
+/* --- arguments -------------------------------------------------------------------------------------------- */
 
 /* The argument at that place or of that name; borrowed, NULL: not given. */
 static json_t *argument(const struct wm_arguments *a, int place, const char *name)
@@ -19,7 +19,7 @@ static const char *text_of(const json_t *value, size_t *len)
     return json_string_value(value) ? json_string_value(value) : "";
 }
 
-/* --- filters ------------------------------------------------------------------------------------------------------------------- */
+/* --- filters ---------------------------------------------------------------------------------------------- */
 
 typedef json_t *filter_fn(struct wm_run *r, const struct wm_node *node, json_t *v,
                           const struct wm_arguments *a);
@@ -273,7 +273,7 @@ json_t *wm_run_filter(struct wm_run *r, const struct wm_node *node, const char *
     return wm_run_fail(r, node, WM_EUNSUPPORTED, "the filter '%.*s'", (int)(len < 40 ? len : 40), name);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------------------ */
 
 static bool is_scalar_number(const json_t *v)
 {

@@ -1,5 +1,6 @@
-/* template_lex.c -- a template as words. White space around tags goes as transformers sets Jinja up: a line that holds only block tags
- * leaves no trace (trim_blocks, lstrip_blocks), and a minus at a tag takes all white space on its side. */
+/* template_lex.c -- a template as words. White space around tags goes as transformers sets Jinja up: a line that
+ * holds only block tags leaves no trace (trim_blocks, lstrip_blocks), and a minus at a tag takes all white space on
+ * its side. */
 #include <string.h>
 
 #include "engine/template_parts.h"
@@ -37,7 +38,7 @@ static void found(struct wm_words *w, enum wm_word_kind kind, const char *text, 
     w->len = len;
 }
 
-/* --- outside of tags ------------------------------------------------------------------------------------------------------- */
+/* --- outside of tags -------------------------------------------------------------------------------------- */
 
 /* The next "{{", "{%" or "{#", or the end. */
 static char *next_tag(const struct wm_words *w)
@@ -127,7 +128,7 @@ static void read_data(struct wm_words *w)
     }
 }
 
-/* --- within a tag ------------------------------------------------------------------------------------------------------------ */
+/* --- within a tag ----------------------------------------------------------------------------------------- */
 
 /* "%}" or "}}", with its sign; false: not here. */
 static bool read_close(struct wm_words *w)

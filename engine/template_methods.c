@@ -18,7 +18,7 @@ static struct text argument(const struct wm_arguments *a, int i)
                              : (struct text){"", 0};
 }
 
-/* --- texts ---------------------------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------------------ */
 
 static bool strips(char c, const struct wm_arguments *a)
 {
@@ -175,7 +175,7 @@ static json_t *text_method(struct wm_run *r, const struct wm_node *node, struct 
                        name);
 }
 
-/* --- objects --------------------------------------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------------------- */
 
 /* items(), keys() or values() as a list. */
 static json_t *listed(struct wm_run *r, const struct wm_node *node, json_t *object, bool keys, bool values)
@@ -228,7 +228,7 @@ json_t *wm_run_method(struct wm_run *r, const struct wm_node *node, json_t *obje
                        name);
 }
 
-/* --- functions ------------------------------------------------------------------------------------------------------------------- */
+/* --- functions -------------------------------------------------------------------------------------------- */
 
 static json_t *raise(struct wm_run *r, const struct wm_node *node, const struct wm_arguments *a)
 {

@@ -1,5 +1,5 @@
-/* template_parse.c -- words become a tree, by recursive descent. Priorities are Jinja's: or, and, not, comparison, + -, ~, * / // %, unary,
- * and closest a value with what follows it: .name [key] (arguments) |filter "is test". */
+/* template_parse.c -- words become a tree, by recursive descent. Priorities are Jinja's: or, and, not, comparison, +
+ * -, ~, * / // %, unary, and closest a value with what follows it: .name [key] (arguments) |filter "is test". */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ struct parser {
 
 static int32_t expression(struct parser *p);
 
-/* --- the tree -------------------------------------------------------------------------------------------------------------- */
+/* --- the tree --------------------------------------------------------------------------------------------- */
 
 static int32_t fail(struct parser *p, enum wm_status st, const char *what)
 {
@@ -77,7 +77,7 @@ static bool descend(struct parser *p)
     return false;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------------------ */
+/* --- words ------------------------------------------------------------------------------------------------ */
 
 static bool is_sign(const struct parser *p, const char *sign)
 {
@@ -119,7 +119,7 @@ static void want_kind(struct parser *p, enum wm_word_kind kind, const char *what
         wm_words_next(&p->w);
 }
 
-/* --- expressions ------------------------------------------------------------------------------------------------------------ */
+/* --- expressions ------------------------------------------------------------------------------------------ */
 
 /* Behind "(": [name =] value, ... ")", as children of `parent`. */
 static int32_t arguments(struct parser *p, int32_t parent)
@@ -363,7 +363,7 @@ static int32_t expression(struct parser *p)
     return value;
 }
 
-/* --- statements -------------------------------------------------------------------------------------------------------------- */
+/* --- statements ------------------------------------------------------------------------------------------- */
 
 static int32_t block(struct parser *p);
 

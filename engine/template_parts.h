@@ -16,7 +16,7 @@ enum {
     WM_TEMPLATE_VALUE_BYTES = 1 << 20 /* of one text */
 };
 
-/* --- words: template_lex.c ------------------------------------------------------------------------------------------------- */
+/* --- words: template_lex.c -------------------------------------------------------------------------------- */
 
 enum wm_word_kind {
     WM_WORD_END,       /* of the template */
@@ -47,7 +47,7 @@ struct wm_words {
 /* Moves to the next word. */
 void wm_words_next(struct wm_words *w);
 
-/* --- the tree: template_parse.c -------------------------------------------------------------------------------------------- */
+/* --- the tree: template_parse.c --------------------------------------------------------------------------- */
 
 enum wm_node_kind {
     /* statements */
@@ -101,10 +101,10 @@ struct wm_template {
 
 enum wm_status wm_template_parse(struct wm_template *t, size_t len, struct wm_error *err);
 
-/* --- values ------------------------------------------------------------------------------------------------------------------ */
+/* --- values ----------------------------------------------------------------------------------------------- */
 
-/* Values are jansson's; two kinds stand beside them, told apart by identity: `undefined`, and handles of namespaces, whose contents lie
- * here and not within the handle, so that no value can hold itself. */
+/* Values are jansson's; two kinds stand beside them, told apart by identity: `undefined`, and handles of namespaces,
+ * whose contents lie here and not within the handle, so that no value can hold itself. */
 struct wm_namespace {
     json_t *handle, *contents;
 };

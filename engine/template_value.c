@@ -4,7 +4,7 @@
 #include "engine/json_text.h"
 #include "engine/template_parts.h"
 
-/* --- making values ------------------------------------------------------------------------------------------------------------ */
+/* --- making values ---------------------------------------------------------------------------------------- */
 
 json_t *wm_run_string(struct wm_run *r, const struct wm_node *node, const char *text, size_t len)
 {
@@ -36,7 +36,7 @@ json_t *wm_run_object(struct wm_run *r, const struct wm_node *node)
     return made ? made : wm_run_fail(r, node, WM_ENOMEM, "no memory");
 }
 
-/* --- looking at values -------------------------------------------------------------------------------------------------------- */
+/* --- looking at values ------------------------------------------------------------------------------------ */
 
 json_t **wm_run_namespace(struct wm_run *r, const json_t *value)
 {
@@ -182,7 +182,7 @@ json_t *wm_run_elements(struct wm_run *r, const struct wm_node *node, json_t *va
     return list;
 }
 
-/* --- members ------------------------------------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------------------- */
 
 json_t *wm_run_member(struct wm_run *r, json_t *object, const char *name, size_t len)
 {

@@ -1,17 +1,17 @@
 /* tokenizer.c -- byte-level byte-pair encoding, whoever wrote the tokenizer down.
  *
- * WHY     One token list must come from one text on every machine: the cache compares tokens, the model was trained on
- *         them. So this is the published algorithm, byte for byte, and what a file asks for beyond it is refused.
+ * WHY     One token list must come from one text on every machine: the cache compares tokens, the model was trained
+ *         on them. So this is the published algorithm, byte for byte, and what a file asks for beyond it is refused.
  *
  * HOW     text -> well-formed UTF-8 -> pieces (pretokenize.c) -> single-byte tokens -> merges (bpe.c).
- *         Tokenizers come as keys of a GGUF (tokenizer_gguf.c), as tokenizer.json (tokenizer_json.c) or as Meta's tokenizer.model
- *         (tokenizer_ranks.c); all become the one vocabulary of vocabulary.c.
+ *         Tokenizers come as keys of a GGUF (tokenizer_gguf.c), as tokenizer.json (tokenizer_json.c) or as Meta's
+ *         tokenizer.model (tokenizer_ranks.c); all become the one vocabulary of vocabulary.c.
  *
  * ALWAYS  (1) Control tokens are in no table that encoding looks into: no text can spell them.
  *         (2) Every id in the merge table is below `size`.
  *
- * LIMITS  2^21 tokens of 1,024 bytes, 2^22 merges, texts of 16 MiB, 16 stop tokens. A byte that has no token is dropped, as in the
- *         model's own tokenizer. A merge between strings that are no tokens is malformed.
+ * LIMITS  2^21 tokens of 1,024 bytes, 2^22 merges, texts of 16 MiB, 16 stop tokens. A byte that has no token is
+ *         dropped, as in the model's own tokenizer. A merge between strings that are no tokens is malformed.
  */
 #include "engine/tokenizer.h"
 
@@ -24,7 +24,7 @@
 
 static const size_t max_text = 16u << 20;
 
-/* --- reading ----------------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------------------- */
 
 static enum wm_status read_document(struct wm_tokenizer *t, const char *name, const char *bytes, size_t len,
                                     struct wm_error *err)
@@ -99,7 +99,7 @@ int32_t wm_tokenizer_size(const struct wm_tokenizer *t)
     return t->size;
 }
 
-/* --- text to ids -------------------------------------------------------------------------------------------------- */
+/* --- text to ids ------------------------------------------------------------------------------------------ */
 
 static enum wm_status encode_piece(const struct wm_tokenizer *t, struct wm_bpe *bpe, struct wm_tokens *bytes,
                                    const char *text, size_t len, struct wm_tokens *out)
@@ -153,7 +153,7 @@ enum wm_status wm_tokenizer_encode(const struct wm_tokenizer *t, const char *tex
                    st == WM_ELIMIT ? "too many tokens" : "no memory");
 }
 
-/* --- ids to text -------------------------------------------------------------------------------------------------- */
+/* --- ids to text ------------------------------------------------------------------------------------------ */
 
 const char *wm_tokenizer_bytes(const struct wm_tokenizer *t, int32_t id, size_t *len)
 {

@@ -16,8 +16,8 @@
 
 struct wm_tokenizer;
 
-/* Reads a folder's tokenizer.json or tokenizer.model, a GGUF's `tokenizer.ggml.*`. WM_EUNSUPPORTED names what the file asks for and
- * what there is. `file` is needed only here. */
+/* Reads a folder's tokenizer.json or tokenizer.model, a GGUF's `tokenizer.ggml.*`. WM_EUNSUPPORTED names what the
+ * file asks for and what there is. `file` is needed only here. */
 enum wm_status wm_tokenizer_new(const struct wm_model_file *file, struct wm_tokenizer **out,
                                 struct wm_error *err);
 
@@ -30,7 +30,8 @@ void wm_tokenizer_free(struct wm_tokenizer *t); /* NULL is fine */
 int32_t wm_tokenizer_size(const struct wm_tokenizer *t);
 
 /* Appends the ids of `text`. Ill-formed UTF-8 becomes U+FFFD first; bytes without a token are dropped; nothing
- * in a text ever becomes a control token. WM_ELIMIT: past 16 MiB or the ceiling of `out`. On failure `out` is as before. */
+ * in a text ever becomes a control token. WM_ELIMIT: past 16 MiB or the ceiling of `out`. On failure `out` is as
+ * before. */
 enum wm_status wm_tokenizer_encode(const struct wm_tokenizer *t, const char *text, size_t len,
                                    struct wm_tokens *out, struct wm_error *err);
 
@@ -52,7 +53,7 @@ bool wm_tokenizer_stops(const struct wm_tokenizer *t, int32_t id);
 /* Before the tokenizer is shared: `id` ends replies too. -1 is ignored. */
 void wm_tokenizer_add_stop(struct wm_tokenizer *t, int32_t id);
 
-/* --- tokens to text, one by one -------------------------------------------------------------------------------- */
+/* --- tokens to text, one by one --------------------------------------------------------------------------- */
 
 /* Holds back the bytes of a character that is not whole yet. Start with {0}. */
 struct wm_decoder {

@@ -1,7 +1,8 @@
 /* tokenizer_gguf.c -- a tokenizer from the keys tokenizer.ggml.* of a GGUF file.
  *
- * Files of the architecture llama4 are cut by Llama 4's rule whatever tokenizer.ggml.pre says: some converters write "default" there,
- * which silently gives a tenth more tokens (source: ollama issue 17698). Where the merges are missing, ids are ranks.
+ * Files of the architecture llama4 are cut by Llama 4's rule whatever tokenizer.ggml.pre says: some converters write
+ * "default" there, which silently gives a tenth more tokens (source: ollama issue 17698). Where the merges are
+ * missing, ids are ranks.
  */
 #include <string.h>
 

@@ -1,8 +1,9 @@
 /* tokenizer_json.c -- a tokenizer from Hugging Face's tokenizer.json.
  *
- * The format describes a pipeline of many possible parts; ours is one of them: no normalizer, a pre-tokenizer that we know by its text,
- * byte-level BPE. What asks for anything else is refused by name. The decoder and the post-processor say what follows from that (bytes
- * of the tokens one behind the other; a begin token, which the chat format places), so they are not read.
+ * The format describes a pipeline of many possible parts; ours is one of them: no normalizer, a pre-tokenizer that we
+ * know by its text, byte-level BPE. What asks for anything else is refused by name. The decoder and the
+ * post-processor say what follows from that (bytes of the tokens one behind the other; a begin token, which the chat
+ * format places), so they are not read.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static bool is_type(const json_t *part, const char *type)
     return is && strcmp(is, type) == 0;
 }
 
-/* --- which pipeline ----------------------------------------------------------------------------------------------------- */
+/* --- which pipeline --------------------------------------------------------------------------------------- */
 
 /* A ByteLevel step; does it split with GPT-2's expression itself? */
 static bool is_byte_level(const json_t *step, bool splits)
@@ -83,7 +84,7 @@ static enum wm_status read_pipeline(struct wm_tokenizer *t, const char *name, co
     return WM_OK;
 }
 
-/* --- tokens -------------------------------------------------------------------------------------------------------------- */
+/* --- tokens ----------------------------------------------------------------------------------------------- */
 
 /* An id within the limit, or -1. */
 static int32_t id_of(const json_t *value)
@@ -175,7 +176,7 @@ static enum wm_status read_tokens(struct wm_tokenizer *t, const char *name, cons
     return st;
 }
 
-/* --- merges -------------------------------------------------------------------------------------------------------------- */
+/* --- merges ----------------------------------------------------------------------------------------------- */
 
 /* "left right", or ["left", "right"]. */
 static enum wm_status read_merge(struct wm_tokenizer *t, const json_t *merge, int32_t rank)

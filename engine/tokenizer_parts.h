@@ -1,8 +1,8 @@
 /* tokenizer_parts.h -- the inside of a tokenizer, for the files that read one: tokenizer_gguf.c, tokenizer_json.c,
  * tokenizer_ranks.c.
  *
- * A reader fills an empty struct wm_tokenizer: it adds the tokens in the order of their ids, indexes them, chooses the rule that cuts
- * text, and adds the merges. What it found wrong is one sentence; the caller frees what was begun.
+ * A reader fills an empty struct wm_tokenizer: it adds the tokens in the order of their ids, indexes them, chooses
+ * the rule that cuts text, and adds the merges. What it found wrong is one sentence; the caller frees what was begun.
  */
 #ifndef WM_ENGINE_TOKENIZER_PARTS_H
 #define WM_ENGINE_TOKENIZER_PARTS_H
@@ -39,10 +39,10 @@ struct wm_tokenizer {
     int n_stops;
 };
 
-/* --- vocabulary.c --------------------------------------------------------------------------------------------------- */
+/* --- vocabulary.c ----------------------------------------------------------------------------------------- */
 
-/* Appends a token; `spelled`: its text is in GPT-2's byte alphabet, in which every byte is a printable character. WM_ELIMIT: past
- * WM_TOKENIZER_MAX tokens or the bytes that all may take. Its length is the reader's to check. */
+/* Appends a token; `spelled`: its text is in GPT-2's byte alphabet, in which every byte is a printable character.
+ * WM_ELIMIT: past WM_TOKENIZER_MAX tokens or the bytes that all may take. Its length is the reader's to check. */
 enum wm_status wm_vocabulary_add(struct wm_tokenizer *t, const char *bytes, size_t len,
                                  enum wm_token_kind kind, bool spelled);
 
@@ -59,10 +59,11 @@ const char *wm_vocabulary_bytes(const struct wm_tokenizer *t, int32_t id, size_t
 enum wm_status wm_vocabulary_merge(struct wm_tokenizer *t, const char *left, size_t left_len,
                                    const char *right, size_t right_len, int32_t rank);
 
-/* Makes the merges of a vocabulary whose ids are ranks: any two tokens may join that make a third, the lowest first. */
+/* Makes the merges of a vocabulary whose ids are ranks: any two tokens may join that make a third, the lowest
+ * first. */
 enum wm_status wm_vocabulary_merge_by_rank(struct wm_tokenizer *t);
 
-/* --- the readers ---------------------------------------------------------------------------------------------------- */
+/* --- the readers ------------------------------------------------------------------------------------------ */
 
 enum wm_status wm_tokenizer_read_gguf(struct wm_tokenizer *t, const struct wm_model_file *file,
                                       struct wm_error *err);

@@ -1,7 +1,8 @@
 /* tokenizer_ranks.c -- a tokenizer from Meta's tokenizer.model: lines of "base64 rank", as tiktoken has them.
  *
- * The file holds the ordinary tokens only. The control tokens that follow them are in Meta's code, so their names are here: Llama 4's
- * 2,048 behind 200,000 ranks, Llama 3's 256 behind 128,000 (sources: tokenizer.py of models/llama4 and models/llama3).
+ * The file holds the ordinary tokens only. The control tokens that follow them are in Meta's code, so their names are
+ * here: Llama 4's 2,048 behind 200,000 ranks, Llama 3's 256 behind 128,000 (sources: tokenizer.py of models/llama4
+ * and models/llama3).
  */
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static enum wm_status add_names(struct wm_tokenizer *t, const struct names *name
     return st;
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------------------ */
 
 static int digit_of(char c)
 {

@@ -1,7 +1,7 @@
 /* tokenizer_stops.c -- which tokens end a reply, as far as files beside the tokenizer and well-known names tell.
  *
- * A folder says it in generation_config.json, config.json and tokenizer_config.json, and not always in all of them. The names are those
- * of Llama's own ends of text, message and turn, which a file may forget.
+ * A folder says it in generation_config.json, config.json and tokenizer_config.json, and not always in all of them.
+ * The names are those of Llama's own ends of text, message and turn, which a file may forget.
  */
 #include <jansson.h>
 

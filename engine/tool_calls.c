@@ -6,10 +6,11 @@
  *           {"name": "get_weather", "parameters": {"city": "Paris"}}               one or several, also in a list
  *           <function=get_weather>{"city": "Paris"}</function>                     one or several
  *
- *         <|python_start|> and <|python_end|> around them are control tokens; where a text spells them they are left out too.
+ *         <|python_start|> and <|python_end|> around them are control tokens; where a text spells them they are left
+ *         out too.
  *
- * LIMITS  64 calls, 1 MiB of text, names of 128 letters, digits and "_.-"; JSON as deep as jansson reads. Past a limit the answer is
- *         text: a person sees it, no tool runs.
+ * LIMITS  64 calls, 1 MiB of text, names of 128 letters, digits and "_.-"; JSON as deep as jansson reads. Past a
+ *         limit the answer is text: a person sees it, no tool runs.
  */
 #include "engine/tool_calls.h"
 
@@ -21,7 +22,7 @@
 
 const char wm_tools_system[] = "Environment: ipython\n";
 
-/* --- a list of calls ------------------------------------------------------------------------------------------------- */
+/* --- a list of calls -------------------------------------------------------------------------------------- */
 
 static bool is_name(const char *name, size_t len)
 {
@@ -64,7 +65,7 @@ void wm_tool_calls_free(struct wm_tool_calls *c)
     *c = (struct wm_tool_calls){0};
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------------------- */
 
 /* {"name": "...", "parameters": {...}}; "arguments" is as good. */
 static enum wm_status add_object(const json_t *object, struct wm_tool_calls *out)
@@ -173,7 +174,7 @@ enum wm_status wm_tool_calls_parse(const char *text, size_t len, struct wm_tool_
     return st == WM_ENOMEM ? wm_fail(err, st, "no memory to read the calls of tools") : WM_OK;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------------------- */
 
 enum wm_status wm_tool_calls_text(const struct wm_tool_call *calls, size_t n, struct wm_buffer *out,
                                   struct wm_error *err)

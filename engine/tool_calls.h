@@ -1,8 +1,9 @@
 /* tool_calls.h -- tools that a model may call: telling it of them, reading its calls, writing them down again.
  *
- * Tools come as in OpenAI's API, a JSON list of {"type": "function", "function": {"name", "description", "parameters"}}; a call is a
- * name and its arguments, a JSON object as text. How a call is written is not up to us but to the model's training; Llama writes one
- * of three forms (tool_calls.c), in answers that hold nothing else. Any thread.
+ * Tools come as in OpenAI's API, a JSON list of {"type": "function", "function": {"name", "description",
+ * "parameters"}}; a call is a name and its arguments, a JSON object as text. How a call is written is not up to us
+ * but to the model's training; Llama writes one of three forms (tool_calls.c), in answers that hold nothing else. Any
+ * thread.
  */
 #ifndef WM_ENGINE_TOOL_CALLS_H
 #define WM_ENGINE_TOOL_CALLS_H
@@ -29,8 +30,8 @@ struct wm_tool_calls {
     size_t n; /* 0: the answer is text, not calls */
 };
 
-/* Reads an answer of a model that was told of tools. Text that is no call, or has one among other words, is no failure: `out` is empty
- * then. WM_ENOMEM. */
+/* Reads an answer of a model that was told of tools. Text that is no call, or has one among other words, is no
+ * failure: `out` is empty then. WM_ENOMEM. */
 enum wm_status wm_tool_calls_parse(const char *text, size_t len, struct wm_tool_calls *out,
                                    struct wm_error *err);
 void wm_tool_calls_free(struct wm_tool_calls *c); /* leaves it empty */
@@ -45,13 +46,15 @@ enum wm_status wm_tools_text(const json_t *tools, struct wm_buffer *out, struct 
 /* What stands before a system message's text when there are tools. */
 extern const char wm_tools_system[];
 
-/* --- for tool_python.c ------------------------------------------------------------------------------------------------ */
+/* --- for tool_python.c ------------------------------------------------------------------------------------ */
 
-/* Adds a call; takes neither argument. WM_ELIMIT: too many, or a name that is none; WM_EINVAL: arguments are no object. */
+/* Adds a call; takes neither argument. WM_ELIMIT: too many, or a name that is none; WM_EINVAL: arguments are no
+ * object. */
 enum wm_status wm_tool_calls_add(struct wm_tool_calls *c, const char *name, size_t name_len,
                                  const json_t *arguments);
 
-/* Reads "[name(key=value, ...), ...]" in Python's syntax; the whole text must be such a list. WM_EFORMAT: it is not. */
+/* Reads "[name(key=value, ...), ...]" in Python's syntax; the whole text must be such a list. WM_EFORMAT: it is
+ * not. */
 enum wm_status wm_tool_calls_parse_python(const char *text, size_t len, struct wm_tool_calls *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* tool_python.c -- calls of tools in Python's syntax: [get_weather(city="Paris", days=[1, 2]), other()].
  *
- * The part of the language that models use for it: a list of calls with keyword arguments only, whose values are literals. Positional
- * arguments are refused, as in Meta's own reader: nobody could tell which parameter is meant.
+ * The part of the language that models use for it: a list of calls with keyword arguments only, whose values are
+ * literals. Positional arguments are refused, as in Meta's own reader: nobody could tell which parameter is meant.
  *
  *   list   = "[" call { "," call } [","] "]"
  *   call   = name "(" [ name "=" value { "," name "=" value } [","] ] ")"       name may have dots
@@ -53,7 +53,7 @@ static size_t name_length(const struct reader *r, bool dots)
     return n;
 }
 
-/* --- values --------------------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------------------- */
 
 static json_t *read_value(struct reader *r, int depth);
 
@@ -204,7 +204,7 @@ static json_t *read_value(struct reader *r, int depth)
     }
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------------------------------------------ */
 
 /* What stands between the parentheses of a call: a new object, or NULL. */
 static json_t *read_arguments(struct reader *r)

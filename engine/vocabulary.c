@@ -1,12 +1,12 @@
 /* vocabulary.c -- the tokens of a tokenizer, by id and by bytes, and the merges between them. See tokenizer_parts.h.
  *
- * HOW     All tokens' bytes lie in one block, found by id through `start` and by bytes through a hash table of the ordinary tokens.
- *         Files spell tokens in GPT-2's byte alphabet: bytes that print stand for themselves, the other 68 follow from U+0100 on
- *         in order. They become bytes once, here.
+ * HOW     All tokens' bytes lie in one block, found by id through `start` and by bytes through a hash table of the
+ *         ordinary tokens. Files spell tokens in GPT-2's byte alphabet: bytes that print stand for themselves, the
+ *         other 68 follow from U+0100 on in order. They become bytes once, here.
  *
- *         Where ids are ranks (tiktoken's form, as Meta publishes its tokenizers), the merges are implied: of all pairs whose
- *         joined bytes are a token, the one with the lowest id. They are written out at load, so that merging is one algorithm:
- *         440,000 of them for Llama 4, a tenth of a second.
+ *         Where ids are ranks (tiktoken's form, as Meta publishes its tokenizers), the merges are implied: of all
+ *         pairs whose joined bytes are a token, the one with the lowest id. They are written out at load, so that
+ *         merging is one algorithm: 440,000 of them for Llama 4, a tenth of a second.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +16,15 @@
 
 static const size_t max_all_tokens = 256u << 20; /* bytes */
 
-/* --- the byte alphabet ------------------------------------------------------------------------------------------------ */
+/* --- the byte alphabet ------------------------------------------------------------------------------------ */
 
 static bool stands_for_itself(uint32_t byte)
 {
     return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
 }
 
-/* The byte that a character spells, or -1. Those that do not stand for themselves are 0..0x20, 0x7f..0xa0 and 0xad. */
+/* The byte that a character spells, or -1. Those that do not stand for themselves are 0..0x20, 0x7f..0xa0 and
+ * 0xad. */
 static int byte_of(uint32_t code)
 {
     enum { AFTER = 0x100, LOW = 0x21, MIDDLE = 0x22 };
@@ -35,8 +36,8 @@ static int byte_of(uint32_t code)
     return (int)(i < LOW ? i : i < LOW + MIDDLE ? 0x7f + (i - LOW) : 0xad);
 }
 
-/* Writes the bytes that text[0..len) spells, never more than `len`; returns their number. A character outside the alphabet stands for
- * its own UTF-8. */
+/* Writes the bytes that text[0..len) spells, never more than `len`; returns their number. A character outside the
+ * alphabet stands for its own UTF-8. */
 static size_t spell(char *out, const char *text, size_t len)
 {
     size_t n = 0;
@@ -55,7 +56,7 @@ static size_t spell(char *out, const char *text, size_t len)
     return n;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------------------------------ */
+/* --- tokens ----------------------------------------------------------------------------------------------- */
 
 static enum wm_status make_room(struct wm_tokenizer *t)
 {
@@ -155,7 +156,7 @@ enum wm_status wm_vocabulary_index(struct wm_tokenizer *t)
     return WM_OK;
 }
 
-/* --- merges ------------------------------------------------------------------------------------------------------------ */
+/* --- merges ----------------------------------------------------------------------------------------------- */
 
 enum wm_status wm_vocabulary_merge(struct wm_tokenizer *t, const char *left, size_t left_len,
                                    const char *right, size_t right_len, int32_t rank)

@@ -1,7 +1,8 @@
 /* cmd_chat.c -- `wingman chat MODEL`: a conversation in the terminal, or through pipes (one line, one message).
  *
- * The engine is the same as behind the gateway: the conversation is one owner, so every turn finds the earlier ones in the cache.
- * Ctrl-C ends a reply that is being written, or the program at the prompt; /image FILE puts a picture before the next message,
+ * The engine is the same as behind the gateway: the conversation is one owner, so every turn finds the earlier ones
+ * in the cache. Ctrl-C ends a reply that is being written, or the program at the prompt; /image FILE puts a picture
+ * before the next message,
  * /reset starts anew, /quit leaves.
  */
 #include <errno.h>

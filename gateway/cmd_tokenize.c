@@ -1,8 +1,8 @@
-/* cmd_tokenize.c -- `wingman tokenize MODEL`: JSON lines in, JSON lines out. MODEL is a model file, a folder, or a tokenizer alone: a
- * tokenizer.json, or Meta's tokenizer.model.
+/* cmd_tokenize.c -- `wingman tokenize MODEL`: JSON lines in, JSON lines out. MODEL is a model file, a folder, or a
+ * tokenizer alone: a tokenizer.json, or Meta's tokenizer.model.
  *
- * Each line is an object with "text" (plain: no special tokens), "messages" or "ids"; each gives one line {"ids": [...]} or
- * {"error": "..."}. A bad line does not end the run, but the exit code tells of it.
+ * Each line is an object with "text" (plain: no special tokens), "messages" or "ids"; each gives one line {"ids":
+ * [...]} or {"error": "..."}. A bad line does not end the run, but the exit code tells of it.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -82,7 +82,7 @@ static int close_sources(void **state)
     if (!chat)                                                                                               \
     SKIP("no small model: WM_MODEL and build/models/ are empty")
 
-/* --- golden conversations ------------------------------------------------------------------------------------------------ */
+/* --- golden conversations --------------------------------------------------------------------------------- */
 
 /* A message with what it points to. */
 struct message {
@@ -254,7 +254,7 @@ static void a_list_at_its_ceiling_stays_as_it_was(void **state)
     wm_tokens_free(&ids);
 }
 
-/* --- in small: a tokenizer of a handful of tokens -------------------------------------------------------------------------- */
+/* --- in small: a tokenizer of a handful of tokens --------------------------------------------------------- */
 
 #define SPECIAL(id, name) "{\"id\":" #id ",\"content\":\"<|" name "|>\",\"special\":true}"
 #define SMALL(specials)                                                                                      \
@@ -408,7 +408,7 @@ static void a_picture_that_cannot_be_shown_is_one_sentence(void **state)
     }
 }
 
-/* --- the model's own template ----------------------------------------------------------------------------------------------- */
+/* --- the model's own template ----------------------------------------------------------------------------- */
 
 #define HEADER(role)  "'<|header_start|>' + " role " + '<|header_end|>\\n\\n'"
 #define MESSAGES(end) "{% for m in messages %}{{ " HEADER("m.role") " + m.content + '" end "' }}{% endfor %}"
@@ -454,7 +454,7 @@ static void the_small_models_template_agrees(void **state)
     assert_null(wm_chat_warning(chat));
 }
 
-/* --- prompts as JSON --------------------------------------------------------------------------------------------------------- */
+/* --- prompts as JSON -------------------------------------------------------------------------------------- */
 
 static enum wm_status look(void *arg, const char *path, struct wm_picture *out, struct wm_error *err)
 {

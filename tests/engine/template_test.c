@@ -1,5 +1,5 @@
-/* template_test.c -- templates give what Jinja gives, and those that run away are stopped. Cases: template_cases.json, made by
- * template_cases.py. */
+/* template_test.c -- templates give what Jinja gives, and those that run away are stopped. Cases:
+ * template_cases.json, made by template_cases.py. */
 #include "tests/check.h"
 
 #include <jansson.h>

@@ -339,7 +339,7 @@ static void no_text_becomes_a_control_token(void **state)
     wm_tokens_free(&ids);
 }
 
-/* --- the rules that cut text into pieces: '|' stands between pieces --------------------------------------------- */
+/* --- the rules that cut text into pieces: '|' stands between pieces --------------------------------------- */
 
 static const struct {
     const char *rule, *pieces;
@@ -381,7 +381,7 @@ static void each_rule_cuts_where_its_expression_does(void **state)
     }
 }
 
-/* --- long texts --------------------------------------------------------------------------------------------------------- */
+/* --- long texts ------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *unit, *behind; /* the text is `repeat` units and what stands behind them */
@@ -452,7 +452,7 @@ static void a_megabyte_of_any_class_is_cut_in_time(void **state)
     free(text);
 }
 
-/* --- tokenizer.json and tokenizer.model, in small ------------------------------------------------------------------------ */
+/* --- tokenizer.json and tokenizer.model, in small --------------------------------------------------------- */
 
 #define PRE_GPT2 "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}"
 #define VOCAB    "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,\"\\u0120ab\":4}"

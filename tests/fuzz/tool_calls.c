@@ -1,4 +1,5 @@
-/* tool_calls.c -- any answer of a model: calls or text, never a crash; what was read is written and reads the same again. */
+/* tool_calls.c -- any answer of a model: calls or text, never a crash; what was read is written and reads the same
+ * again. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
