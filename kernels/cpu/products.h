@@ -205,6 +205,10 @@ static __attribute__((noinline)) void put_sums(const struct wm_product *p, int f
             sum = vf_add(sum, load_some(p->bias, outs));
         if (p->add)
             sum = vf_add(load_some(y, outs), sum);
+        if (outs == WM_PANEL) { /* nearly always, and a call of memcpy is dear beside a short row of inputs */
+            vf_store(y, sum);
+            continue;
+        }
         vf_store(sums[r], sum);
         memcpy(y, sums[r], outs * sizeof *y);
     }
