@@ -140,17 +140,26 @@ static enum wm_status read_model(const struct options *o, struct wm_arch *a, con
 {
     struct stat info;
     size_t len = strlen(o->model);
-    for (const struct wm_plan_model *m = wm_plan_models; m->name; m++)
-        if (strcmp(m->name, o->model) == 0) {
-            *note = m->note;
-            return wm_arch_from_config(m->name, m->config, strlen(m->config), a, err);
-        }
-    if (stat(o->model, &info) != 0)
+    const struct wm_plan_model *known = wm_plan_models;
+    while (known->name && strcmp(known->name, o->model) != 0)
+        known++;
+    if (!known->name && stat(o->model, &info) != 0)
         return wm_fail(err, WM_ENOENT, "%s is neither scout, maverick nor behemoth, nor a file: %s", o->model,
                        strerror(errno));
-    if (len > 5 && strcmp(o->model + len - 5, ".json") == 0)
+    bool folder = !known->name && S_ISDIR(info.st_mode);
+    bool config = len > 5 && strcmp(o->model + len - 5, ".json") == 0;
+    if (o->projector && (known->name || folder || config))
+        return wm_fail(err, WM_EINVAL,
+                       "%s: --projector goes with a GGUF, whose vision tower is a file of its own; leave %s "
+                       "out",
+                       o->model, o->projector);
+    if (known->name) {
+        *note = known->note;
+        return wm_arch_from_config(known->name, known->config, strlen(known->config), a, err);
+    }
+    if (config)
         return read_config(o->model, a, err);
-    if (!S_ISDIR(info.st_mode))
+    if (!folder)
         return read_files(o, a, err);
     char *path = wm_file_path(o->model, "config.json"); /* the weights need not be there */
     if (!path)

@@ -87,6 +87,8 @@ def a_misused_plan_says_how_and_a_bad_model_is_a_sentence():
                  ["--context", "0", "scout"], ["--nonsense", "scout"]]:
         done = run("plan", *args)
         assert done.returncode == 2 and done.stderr and not done.stdout, (args, done)
+    done = run("plan", "scout", "--projector", "tower.gguf")
+    assert done.returncode == 1 and "leave tower.gguf out" in done.stderr and not done.stdout, done
     for model in ["llama-9", "README.md", "tests", "no/such/config.json"]:
         done = run("plan", model)
         assert done.returncode == 1 and model in done.stderr and done.stderr.count("\n") == 1, (model, done)
