@@ -141,14 +141,6 @@ bool wm_mailbox_closed(struct wm_mailbox *box)
     return closed;
 }
 
-size_t wm_mailbox_len(struct wm_mailbox *box)
-{
-    pthread_mutex_lock(&box->lock);
-    size_t len = box->len;
-    pthread_mutex_unlock(&box->lock);
-    return len;
-}
-
 void wm_mailbox_free(struct wm_mailbox *box)
 {
     if (!box)

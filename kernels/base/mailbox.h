@@ -41,9 +41,6 @@ struct wm_letter *wm_mailbox_wait(struct wm_mailbox *box, int64_t timeout_ms);
 void wm_mailbox_close(struct wm_mailbox *box);
 bool wm_mailbox_closed(struct wm_mailbox *box);
 
-/* Letters inside now; for metrics and back-pressure. Any thread. */
-size_t wm_mailbox_len(struct wm_mailbox *box);
-
 /* After every poster has stopped. Letters still inside are the caller's to take first. NULL is fine. */
 void wm_mailbox_free(struct wm_mailbox *box);
 
