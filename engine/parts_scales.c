@@ -4,7 +4,8 @@
  *                        NAME.weight_scale: one number, [out, 1], [out, in / group] or blocks of 128 x 128;
  *                        NAME.weight_shape [2]: out, in
  *   fbgemm_fp8           experts.gate_up_proj with experts.gate_up_proj_scale [experts, 1, out],
- *                        experts.down_proj_scale [experts, out, 1]: one for each *output*, whatever the shape looks like
+ *                        experts.down_proj_scale [experts, out, 1]: one for each *output*, whatever
+ *                        the shape looks like
  *   ModelOpt             experts.gate_up_proj_weight_scale: one number, or one for each expert
  *
  * Sources: vllm-project/compressed-tensors (initialize.py, pack_quantized.py), transformers'
@@ -39,8 +40,9 @@ static enum wm_status unsupported(const struct wm_found_part *x, const struct wm
     return wm_fail(err, WM_EUNSUPPORTED, "%s: tensor %s: %s", wm_model_file_name(x->file), t->name, why);
 }
 
-/* Of `n` elements, how many share one of `k` scales; 0: no rule gives that. Groups are powers of two, and
- * blocks of 128 may end with a shorter one. */
+/* Of `n` elements, how many share one of `k` scales; 0: no rule gives that. Even groups of a power of two come
+ * first, then blocks of 128, the last of which may be shorter, then even groups of any size: 200 elements with
+ * 2 scales are a block and a rest, not twice 100. */
 static int64_t group_of(int64_t n, int64_t k)
 {
     int64_t even = n % k == 0 ? n / k : 0;

@@ -1,4 +1,5 @@
-/* arch_test.c -- one architecture from every way of writing it down; what contradicts itself is refused with the key's name. */
+/* arch_test.c -- one architecture from every way of writing it down; what contradicts itself is refused with
+ * the key's name. */
 #include "tests/engine/golden.h"
 
 #include <math.h>
@@ -39,7 +40,7 @@ static void good(const char *text, struct wm_arch *a)
         fail_msg("%s", err.text);
 }
 
-/* --- config.json ------------------------------------------------------------------------------------------------------- */
+/* --- config.json ---------------------------------------------------------------------------------------- */
 
 static void scout_and_maverick_are_what_their_papers_say(void **state)
 {
@@ -128,8 +129,8 @@ static void llama_rotates_halves_and_everything_in_every_layer(void **state)
     assert_true(a.rope[0] && a.rope[3] && a.rope_base == 10000);
 }
 
-/* By hand, with base 10000 and a head of 4: pair 1 has frequency 0.01. In 100 positions it turns 0.16 times, less than once: slowed.
- * Pair 0 turns 15.9 times: as it was. In 1000 positions pair 1 turns 1.59 times: between. */
+/* By hand, with base 10000 and a head of 4: pair 1 has frequency 0.01. In 100 positions it turns 0.16 times,
+ * less than once: slowed. Pair 0 turns 15.9 times: as it was. In 1000 positions pair 1 turns 1.59 times: between. */
 static void llama3_scaling_slows_what_turns_little(void **state)
 {
     (void)state;
@@ -322,7 +323,7 @@ static void weights_without_a_config_are_refused(void **state)
     wm_buffer_free(&file);
 }
 
-/* --- GGUF ---------------------------------------------------------------------------------------------------------------- */
+/* --- GGUF ----------------------------------------------------------------------------------------------- */
 
 /* A key behind "llama4." or, with a dot of its own, as it stands. Kind 'u' whole, 'f' number, 'b' bool. */
 struct key {
@@ -454,7 +455,7 @@ static void a_gguf_that_contradicts_itself_is_refused_by_its_key(void **state)
             fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].key.name, err.text, cases[i].says);
 }
 
-/* --- a tower in a file of its own ------------------------------------------------------------------------------------------ */
+/* --- a tower in a file of its own ----------------------------------------------------------------------- */
 
 static void a_projector_belongs_to_its_own_text_model(void **state)
 {

@@ -85,7 +85,7 @@ static void a_file_cut_anywhere_is_refused(void **state)
     wm_buffer_free(&file);
 }
 
-/* --- heads that claim too much ----------------------------------------------------------------------------------- */
+/* --- heads that claim too much -------------------------------------------------------------------------- */
 
 static const uint64_t claims[] = {UINT64_MAX, (uint64_t)1 << 63, (uint64_t)1 << 31, (uint64_t)1 << 21, 2};
 
@@ -196,7 +196,7 @@ static void keys_that_break_the_form_are_refused(void **state)
     }
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------------------- */
+/* --- tensors -------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *what;
@@ -272,7 +272,7 @@ static void a_type_we_cannot_read_is_listed_and_refused_on_use(void **state)
     wm_buffer_free(&b);
 }
 
-/* --- models -------------------------------------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *without;
@@ -342,7 +342,7 @@ static void verify_finds_numbers_that_are_none(void **state)
     wm_buffer_free(&file);
 }
 
-/* --- a model in parts ---------------------------------------------------------------------------------------------- */
+/* --- a model in parts ----------------------------------------------------------------------------------- */
 
 /* What one part says of itself; a number below 0 leaves the key out. */
 struct part_says {
@@ -451,7 +451,7 @@ static void any_part_opens_all_or_says_which_is_wrong(void **state)
     rmdir(folder);
 }
 
-/* --- mutations ------------------------------------------------------------------------------------------------------ */
+/* --- mutations ------------------------------------------------------------------------------------------ */
 
 static uint32_t next_random(uint32_t *s)
 {

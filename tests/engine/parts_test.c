@@ -1,4 +1,5 @@
-/* parts_test.c -- every part of every golden model is found, and holds the same numbers whichever container it came in. */
+/* parts_test.c -- every part of every golden model is found, and holds the same numbers whichever container
+ * it came in. */
 #include "tests/engine/golden.h"
 
 #include <math.h>
@@ -95,7 +96,7 @@ static void every_golden_model_has_all_its_parts_and_nothing_else(void **state)
     }
 }
 
-/* --- the same model twice --------------------------------------------------------------------------------------------- */
+/* --- the same model twice ------------------------------------------------------------------------------- */
 
 static void compare_matrices(const struct opened *a, const struct opened *b, enum wm_part part, int32_t layer,
                              int32_t expert)
@@ -181,7 +182,7 @@ static void a_folder_and_a_gguf_of_the_same_model_hold_the_same_numbers(void **s
     }
 }
 
-/* --- a folder made on the spot ------------------------------------------------------------------------------------------- */
+/* --- a folder made on the spot -------------------------------------------------------------------------- */
 
 struct tiny {
     struct wm_buffer file;
@@ -362,7 +363,8 @@ static void scales_of_fused_experts_are_one_one_for_each_or_one_for_each_output(
     }
 }
 
-/* One thing done to a good folder: a tensor left out, one put in (in its place when the name is the same), and what is said of it. */
+/* One thing done to a good folder: a tensor left out, one put in (in its place when the name is the same),
+ * and what is said of it. */
 static const struct {
     enum tiny_experts how;
     const char *drop, *dtype, *name;

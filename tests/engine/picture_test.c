@@ -1,6 +1,6 @@
-/* picture_test.c -- pictures of every kind become the tiles that the models were trained on, bit for bit; what is damaged or
- * too large gets a sentence. Small pictures lie in tests/fuzz/, their tiles' checksums in pictures.json (made with Pillow by
- * pictures.py); the golden ones beside the tree.
+/* picture_test.c -- pictures of every kind become the tiles that the models were trained on, bit for bit;
+ * what is damaged or too large gets a sentence. Small pictures lie in tests/fuzz/, their tiles' checksums in
+ * pictures.json (made with Pillow by pictures.py); the golden ones beside the tree.
  */
 #include "tests/engine/golden.h"
 

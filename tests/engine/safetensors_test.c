@@ -158,7 +158,8 @@ static void headers_that_break_the_form_are_refused_with_their_reason(void **sta
     wm_buffer_free(&b);
 }
 
-/* A model of 64 GiB, all of it a hole in a file: opening it must touch the header and what the kernel reads ahead, no more. */
+/* A model of 64 GiB, all of it a hole in a file: opening it must touch the header and what the kernel reads
+ * ahead, no more. */
 static void a_large_file_opens_without_being_read(void **state)
 {
     (void)state;

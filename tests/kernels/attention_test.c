@@ -82,7 +82,7 @@ static float score_scale(const struct shape *s)
     return 1 / sqrtf((float)s->head_dim);
 }
 
-/* --- as the contract has it ---------------------------------------------------------------------------------------- */
+/* --- as the contract has it ----------------------------------------------------------------------------- */
 
 /* One head of q or k after rope, norm and temperature. */
 static void turned(const struct shape *s, int64_t position, bool is_q, const float *from, double *to)
@@ -146,7 +146,7 @@ static void attended(const struct shape *s, const struct sequence *seq, int32_t 
     free(weights);
 }
 
-/* --- as a face does it ----------------------------------------------------------------------------------------------- */
+/* --- as a face does it ---------------------------------------------------------------------------------- */
 
 /* The table of a slice that starts at `position`: blocks that it cannot see are given back, and are not in it. */
 static void lend_table(struct face *f, struct wm_kv *kv, const struct shape *shape,
@@ -293,7 +293,7 @@ static void forget(struct sequence *seq, int n)
     }
 }
 
-/* --- claims -------------------------------------------------------------------------------------------------------- */
+/* --- claims --------------------------------------------------------------------------------------------- */
 
 /* Lengths around block borders, segment borders (256 positions) and chunk borders. */
 static const int32_t LENGTHS[] = {1, 31, 33, 300};

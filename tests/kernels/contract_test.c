@@ -1,7 +1,8 @@
 /* contract_test.c -- every operation of the contract once on every face, against plain loops in double.
  *
- * A new face is tested here as soon as it is listed. Attention, what comes before it, pictures and sampling have programs
- * of their own that do the same; corners of the cpu face's formats are in products_test.c and experts_test.c.
+ * A new face is tested here as soon as it is listed. Attention, what comes before it, pictures and sampling
+ * have programs of their own that do the same; corners of the cpu face's formats are in products_test.c and
+ * experts_test.c.
  *
  * Floats leave the rounding of sums, FLOAT; codes of 8 bits, of a weight or of what meets it, ROUNDED.
  */
@@ -105,7 +106,7 @@ static void activations_hold_what_was_written(const struct face_kind *kind)
     close_face(&f);
 }
 
-/* --- products ---------------------------------------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------------------- */
 
 /* What meets the weights: the row after its prologue. */
 static void prologue(enum wm_prologue what, const float *x, const float *norm, const float *bias, double *out)
@@ -244,7 +245,7 @@ static void a_lookup_gives_the_rows_values(const struct face_kind *kind)
     close_face(&f);
 }
 
-/* --- experts ------------------------------------------------------------------------------------------------------------ */
+/* --- experts -------------------------------------------------------------------------------------------- */
 
 enum { EXPERTS = 5, USED = 2, WIDTH = COLS, HIDDEN = 48 };
 

@@ -114,7 +114,7 @@ static float *run(struct face *f, const struct layer *l, const struct batch *b, 
     return out;
 }
 
-/* --- the reference, against loops one can read ---------------------------------------------------------------------- */
+/* --- the reference, against loops one can read ---------------------------------------------------------- */
 
 static double dot(const struct wm_matrix *m, int row, const double *x)
 {
@@ -173,7 +173,7 @@ static void the_reference_does_what_the_loops_say(void **state)
     close_face(&f);
 }
 
-/* --- every path against the reference ----------------------------------------------------------------------------- */
+/* --- every path against the reference ------------------------------------------------------------------- */
 
 static const struct {
     int32_t n, used, rows;
@@ -363,7 +363,7 @@ static void a_broken_row_stays_alone(const char *path)
     close_face(&f);
 }
 
-/* --- choosing ----------------------------------------------------------------------------------------------------- */
+/* --- choosing ------------------------------------------------------------------------------------------- */
 
 /* Routes rows by the reference or a path; logits [rows, n], experts and scores [rows, used]. */
 static void choose(struct face *f, const struct wm_matrix *w, const float *norm, const float *x, int32_t rows,

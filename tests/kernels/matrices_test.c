@@ -1,8 +1,8 @@
-/* matrices_test.c -- a matrix means the same whichever way a file holds it: lines that are rows or columns, parts of longer
- * lines, scales beside it for all, for rows, for groups or for blocks, and lines of any length.
+/* matrices_test.c -- a matrix means the same whichever way a file holds it: lines that are rows or columns,
+ * parts of longer lines, scales beside it for all, for rows, for groups or for blocks, and lines of any length.
  *
- * What each element is, is worked out here once more, one by one. Inputs are integers that 8-bit activations hold exactly, so
- * that products must be right to EXACT on every face.
+ * What each element is, is worked out here once more, one by one. Inputs are integers that 8-bit activations
+ * hold exactly, so that products must be right to EXACT on every face.
  */
 #include "tests/kernels/claims.h"
 

@@ -1,7 +1,8 @@
 /* products_test.c -- the product with its prologues and the lookup, on every path, against the reference.
  *
- * Two tolerances. Inputs that 8-bit activations can hold exactly (integers up to 127 with 127 in every group) leave only
- * float rounding: packing, offsets and minima must then be right to EXACT. Other inputs lose what 8 bits lose: ROUNDED.
+ * Two tolerances. Inputs that 8-bit activations can hold exactly (integers up to 127 with 127 in every group)
+ * leave only float rounding: packing, offsets and minima must then be right to EXACT. Other inputs lose what
+ * 8 bits lose: ROUNDED.
  */
 #include "tests/kernels/twin.h"
 

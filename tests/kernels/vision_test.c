@@ -18,7 +18,7 @@ static float *normals(struct dice *d, size_t n)
     return x;
 }
 
-/* --- attention within tiles ------------------------------------------------------------------------------------- */
+/* --- attention within tiles ----------------------------------------------------------------------------- */
 
 struct tiles {
     int32_t tiles, tokens, heads, head_dim;
@@ -202,7 +202,7 @@ static void sharp_tiles_stay_numbers(const struct face_kind *kind)
     close_face(&f);
 }
 
-/* --- the layer norm --------------------------------------------------------------------------------------------- */
+/* --- the layer norm ------------------------------------------------------------------------------------- */
 
 static void the_layer_norm_follows_its_formula(const struct face_kind *kind)
 {
@@ -245,7 +245,7 @@ static void the_layer_norm_follows_its_formula(const struct face_kind *kind)
     close_face(&f);
 }
 
-/* --- rows that move ----------------------------------------------------------------------------------------------- */
+/* --- rows that move ------------------------------------------------------------------------------------- */
 
 static void copied_rows_arrive_and_no_others_change(const struct face_kind *kind)
 {
@@ -294,7 +294,8 @@ static float *shuffle(struct face *f, int32_t tiles, int32_t tokens, int32_t sid
     return result;
 }
 
-/* With labels 24 y + x, token 0 must hold 0, 1, 24, 25 and token 12 the square below it (source: Meta's embedding.py). */
+/* With labels 24 y + x, token 0 must hold 0, 1, 24, 25 and token 12 the square below it (source: Meta's
+ * embedding.py). */
 static void pixel_shuffle_joins_squares_row_by_row(const struct face_kind *kind)
 {
     static const struct {
