@@ -214,5 +214,9 @@ enum wm_status wm_model_look(const struct wm_model *m, const char *path, struct 
 {
     return m->arch->vision.layers
                ? wm_picture_look(&m->arch->vision, path, out, err)
-               : wm_fail(err, WM_EUNSUPPORTED, "%s has no vision tower: it cannot look at pictures", m->name);
+               : wm_fail(
+                     err, WM_EUNSUPPORTED,
+                     "%s does not see pictures: it has no vision tower, or that is a file of its own, which "
+                     "model.projector (--projector) names",
+                     m->name);
 }

@@ -4,7 +4,8 @@
   WINGMAN=build/release/wingman WM_BUILD=build/release python3 tests/e2e/page.py
 
 Headless Chromium is driven over its DevTools pipe (file descriptors 3 and 4, JSON ended by NUL), so that nothing but
-Python's own library is needed. Screenshots are left in WM_BUILD: page.png, page-dark.png, page-narrow.png.
+Python's own library is needed. Screenshots are left in WM_BUILD: page.png, page-dark.png, page-narrow.png,
+page-shapes.png.
 """
 import base64
 import json
@@ -216,6 +217,22 @@ class Page:
         self.browser.call("Page.reload")
         self.browser.wait("document.querySelector('#link.on') !== null", 30, "connected again")
         self.browser.wait("document.querySelectorAll('.bubble').length >= 2", 10, "the chat is there again")
+
+    def the_second_contact_looks_at_a_picture_and_answers(self):
+        self.browser.call("Emulation.setEmulatedMedia", features=[])
+        self.browser.js("[...document.querySelectorAll('#businesses a')].find(a => a.textContent === 'Shapes').click()")
+        self.browser.wait("location.pathname === '/shapes/' && document.querySelector('#link.on') !== null", 30, "connected")
+        self.browser.wait("document.querySelectorAll('#pictures img').length === 3", 10, "three samples")
+        self.browser.js("document.querySelector('#pictures button').click()")
+        self.browser.wait("document.querySelector('.bubble.mine img')?.naturalWidth > 0", 10, "the picture in its bubble")
+        self.browser.wait("document.querySelector('.bubble:not(.mine)') !== null", ANSWER_S, "a word on the picture")
+        self.browser.write("What colour is the shape?")
+        self.browser.wait("document.querySelectorAll('.bubble:not(.mine)').length === 2", ANSWER_S, "an answer")
+        answer = self.browser.js("[...document.querySelectorAll('.bubble:not(.mine) .body')].pop().textContent")
+        assert answer.startswith("It is gray."), f"the answer is: {answer}"
+        self.browser.picture("page-shapes.png")
+        self.browser.js("document.querySelector('#businesses a').click()")
+        self.browser.wait("location.pathname === '/' && document.querySelectorAll('.bubble').length >= 2", 20, "the first chat")
 
     def the_demo_ends_well_when_told(self):
         code = self.demo.stop()
