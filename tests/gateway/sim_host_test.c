@@ -130,10 +130,10 @@ static struct wm_courier *courier_new(void)
     return courier;
 }
 
-static const char *const person_writes = "{\"contact\":\"15550100001\",\"text\":\"Hi\"}";
-static const char *const gateway_sends =
-    "{\"messaging_product\":\"whatsapp\",\"to\":\"15550100001\","
-    "\"text\":{\"body\":\"Hello\"},\"biz_opaque_callback_data\":\"job-1\"}";
+#define PERSON_WRITES "{\"contact\":\"15550100001\",\"text\":\"Hi\"}"
+#define GATEWAY_SENDS                                                                                        \
+    "{\"messaging_product\":\"whatsapp\",\"to\":\"15550100001\","                                            \
+    "\"text\":{\"body\":\"Hello\"},\"biz_opaque_callback_data\":\"job-1\"}"
 
 static void a_message_goes_out_as_a_webhook_and_a_send_brings_statuses(void **state)
 {
@@ -146,11 +146,11 @@ static void a_message_goes_out_as_a_webhook_and_a_send_brings_statuses(void **st
     assert_non_null(host);
     struct wm_courier *courier = courier_new();
     await_count(&g.handshakes, 1);
-    call(courier, host, "/sim/message", person_writes, &end);
+    call(courier, host, "/sim/message", PERSON_WRITES, &end);
     await(&end);
     assert_int_equal(end.status, 200);
     await_count(&g.webhooks, 1);
-    call(courier, host, "/v25.0/1/messages", gateway_sends, &end);
+    call(courier, host, "/v25.0/1/messages", GATEWAY_SENDS, &end);
     await(&end);
     assert_int_equal(end.status, 200);
     assert_non_null(strstr(end.body, "wamid."));
@@ -169,11 +169,11 @@ static void a_lost_answer_is_lost_to_the_caller_and_a_slow_one_comes(void **stat
     gateway_start(&g);
     struct wm_sim_host *host = sim_start(&g, 0, &err);
     struct wm_courier *courier = courier_new();
-    call(courier, host, "/sim/message", person_writes, &end);
+    call(courier, host, "/sim/message", PERSON_WRITES, &end);
     await(&end);
     call(courier, host, "/sim/fault", "{\"kind\":\"lost_answer\"}", &end);
     await(&end);
-    call(courier, host, "/v25.0/1/messages", gateway_sends, &end);
+    call(courier, host, "/v25.0/1/messages", GATEWAY_SENDS, &end);
     await(&end);
     assert_int_equal(end.fate, WM_HTTP_LOST);
     call(courier, host, "/sim/sends", NULL, &end);
@@ -181,12 +181,91 @@ static void a_lost_answer_is_lost_to_the_caller_and_a_slow_one_comes(void **stat
     assert_non_null(strstr(end.body, "job-1"));
     call(courier, host, "/sim/fault", "{\"kind\":\"slow\",\"delay_ms\":300}", &end);
     await(&end);
-    call(courier, host, "/v25.0/1/messages", gateway_sends, &end);
+    call(courier, host, "/v25.0/1/messages", GATEWAY_SENDS, &end);
     await(&end);
     assert_int_equal(end.status, 200);
     wm_courier_free(courier);
     wm_sim_host_stop(host);
     gateway_stop(&g);
+}
+
+/* Status and the beginning of the answer to one call, waited for. */
+static struct end ask(struct wm_courier *courier, const struct wm_sim_host *host, const char *path,
+                      const char *body)
+{
+    struct end end;
+    call(courier, host, path, body, &end);
+    await(&end);
+    return end;
+}
+
+static void two_businesses_are_two_worlds_below_two_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *body;
+        int status;
+        const char *holds, *lacks;
+    } steps[] = {
+        {"/sim/message", PERSON_WRITES, 200, "wamid.", NULL},
+        {"/two/sim/message", "{\"contact\":\"15550100001\",\"text\":\"To the second\"}", 200, "wamid.", NULL},
+        {"/two", NULL, 308, NULL, NULL},
+        {"/two/", NULL, 200, "<!DOCTYPE html>", NULL},
+        {"/two/app.js", NULL, 200, "// app.js", NULL},
+        {"/two/shape-1.jpg", NULL, 200, NULL, NULL},
+        {"/twos/sim/state", NULL, 404, NULL, NULL},
+        {"/v25.0/1/messages", GATEWAY_SENDS, 200, "wamid.", NULL},
+        {"/sim/sends", NULL, 200, "job-1", NULL},
+        {"/two/sim/sends", NULL, 200, "\"sends\"", "job-1"},      /* sent by the first alone */
+        {"/v25.0/2/messages", GATEWAY_SENDS, 400, "error", NULL}, /* the second's number is not the first's */
+        {"/two/v25.0/2/messages", GATEWAY_SENDS, 200, "wamid.", NULL},
+        {"/two/sim/sends", NULL, 200, "job-1", NULL},
+        {"/two/sim/state?messages=0", NULL, 200, "\"account\":\"2\"", NULL},
+        {"/sim/state?messages=0", NULL, 200, "\"account\":\"1\"", NULL},
+    };
+    struct gateway g = {0};
+    struct wm_error err = WM_ERROR_INIT;
+    gateway_start(&g);
+    struct wm_sim_host *host = sim_start(&g, 0, &err);
+    assert_non_null(host);
+    struct wm_courier *courier = courier_new();
+    await_count(&g.handshakes, 2); /* each of them */
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        struct end end = ask(courier, host, steps[i].path, steps[i].body);
+        if (end.status != steps[i].status || (steps[i].holds && !strstr(end.body, steps[i].holds)) ||
+            (steps[i].lacks && strstr(end.body, steps[i].lacks)))
+            fail_msg("%s: %d %s", steps[i].path, end.status, end.body);
+    }
+    wm_courier_free(courier);
+    wm_sim_host_stop(host);
+    gateway_stop(&g);
+}
+
+static void a_malformed_path_of_a_business_is_refused(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {
+        "", "two", "/two", "//", "/Two/", "/a/b/", "/two/ ", "/a-name-that-is-longer-than-there-is-room/"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        const struct wm_sim_host_business business = {.path = paths[i],
+                                                      .name = "x",
+                                                      .about = "x",
+                                                      .webhook_url = "http://127.0.0.1:1/",
+                                                      .account = "1"};
+        struct wm_sim_host *host = NULL;
+        struct wm_error err = WM_ERROR_INIT;
+        assert_int_equal(wm_sim_host_start(&(struct wm_sim_host_options){.address = "127.0.0.1",
+                                                                         .app_secret = "0123456789abcdef",
+                                                                         .access_token = token,
+                                                                         .verify_token = "verify-token-0123",
+                                                                         .businesses = &business,
+                                                                         .n_businesses = 1,
+                                                                         .time_scale = 1},
+                                           &host, &err),
+                         WM_EINVAL);
+        assert_null(host);
+        assert_true(strlen(err.text) > 20);
+    }
 }
 
 static void a_stop_in_the_middle_of_everything_leaves_nothing_open(void **state)
@@ -203,8 +282,8 @@ static void a_stop_in_the_middle_of_everything_leaves_nothing_open(void **state)
         for (int i = 0; i < CALLS; i++) {
             static const char *const paths[] = {"/sim/message", "/sim/fault", "/v25.0/1/messages",
                                                 "/sim/stream"};
-            const char *const bodies[] = {person_writes, "{\"kind\":\"slow\",\"delay_ms\":60000}",
-                                          gateway_sends, NULL};
+            const char *const bodies[] = {PERSON_WRITES, "{\"kind\":\"slow\",\"delay_ms\":60000}",
+                                          GATEWAY_SENDS, NULL};
             call(courier, host, paths[i % 4], bodies[i % 4], &ends[i]);
         }
         usleep((useconds_t)round * 20000);
@@ -232,6 +311,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_out_as_a_webhook_and_a_send_brings_statuses),
         cmocka_unit_test(a_lost_answer_is_lost_to_the_caller_and_a_slow_one_comes),
+        cmocka_unit_test(two_businesses_are_two_worlds_below_two_paths),
+        cmocka_unit_test(a_malformed_path_of_a_business_is_refused),
         cmocka_unit_test(a_stop_in_the_middle_of_everything_leaves_nothing_open),
         cmocka_unit_test(a_port_that_is_taken_is_a_sentence),
     };
