@@ -182,7 +182,7 @@ def judge(cases):
     for bound, belongs in ((FIRST_BOUND, rows[0][1]), (LATER_BOUND, rows[1][1])):
         got, told = share([t for t in true if belongs(t)])
         check(got >= bound, f"{told} are exact, {bound:.0%} were wanted")
-    check(share(control)[0] < 0.6, f"with other pictures {share(control)[1]} are as expected: the words give it away")
+    check(share(control)[0] < 0.3, f"with other pictures {share(control)[1]} are as expected: the words give it away")
 
 
 def the_replies_are_those_of_transformers_and_come_from_the_pictures():
@@ -224,7 +224,9 @@ def a_picture_sent_twice_is_encoded_once():
     before = gateway.metrics()
     check(seeing.talk(new_contact(), question, picture) == reply, "the second")
     after = gateway.metrics()
-    encoded = sum(after[name] - before[name] for name in after if name.startswith("wingman_pictures_encoded_total"))
+    names = [name for name in after if name.startswith("wingman_pictures_encoded_total")]
+    check(sum(before[name] for name in names) > 0, "the metric counts nothing")
+    encoded = sum(after[name] - before[name] for name in names)
     check(encoded == 0, f"{encoded:g} pictures were encoded for one that was known")
 
 
@@ -241,8 +243,9 @@ def after_a_restart_the_second_question_is_still_about_the_picture():
     check(reply == second[1], f"'{reply}' in place of '{second[1]}'")
 
 
-def a_bot_that_only_reads_says_something_to_a_picture():
-    check(reading.talk(new_contact(), "What is this?", some_case()[2]).strip(), "words")
+def a_bot_that_only_reads_says_that_it_cannot_open_a_picture():
+    said = reading.talk(new_contact(), "", some_case()[2])
+    check("cannot open pictures" in said, said)
 
 
 def a_broken_picture_gets_words_and_the_next_one_its_answer():
@@ -271,7 +274,7 @@ def main():
         return h.run([the_replies_are_those_of_transformers_and_come_from_the_pictures, the_whole_test_split_too,
                       the_event_shows_its_picture_and_the_turn_counts_its_tokens, a_picture_sent_twice_is_encoded_once,
                       after_a_restart_the_second_question_is_still_about_the_picture,
-                      a_bot_that_only_reads_says_something_to_a_picture,
+                      a_bot_that_only_reads_says_that_it_cannot_open_a_picture,
                       a_broken_picture_gets_words_and_the_next_one_its_answer, a_wrong_type_gets_words])
     finally:
         stop_all()
